@@ -1,0 +1,89 @@
+use core::time::Duration;
+
+/// What the broker allows and how patient the book is.
+///
+/// The default is DhanHQ's feed: five connections of 5,000 instruments, 100 in a
+/// message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Connections at a time; 1 to 255.
+    pub connections: usize,
+    /// Instruments on one connection; at least 1.
+    pub per_connection: usize,
+    /// Instruments on all of them together; at least 1 and at most
+    /// `connections * per_connection`.
+    pub total: usize,
+    /// Instruments in one message; at least 1.
+    pub per_batch: usize,
+    /// How long a leg that rolled out stays on the wire.
+    pub linger: Duration,
+    /// How long a migration waits for a packet from the new connection, counted from
+    /// when the subscription was written.
+    pub grace: Duration,
+    /// How long a slot rests after its instrument left the wire.
+    pub quarantine: Duration,
+    /// How long after its last use a claim counts as in use.
+    pub in_use: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections: 5,
+            per_connection: 5_000,
+            total: 25_000,
+            per_batch: 100,
+            linger: Duration::from_secs(5),
+            grace: Duration::from_secs(5),
+            quarantine: Duration::from_secs(1),
+            in_use: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        if !(1..=255).contains(&self.connections) {
+            return Err(ConfigError::Connections(self.connections));
+        }
+        if self.per_connection == 0 {
+            return Err(ConfigError::PerConnection);
+        }
+        if self.per_batch == 0 {
+            return Err(ConfigError::PerBatch);
+        }
+        let most = self.connections.saturating_mul(self.per_connection);
+        // Slots are 32 bits wide; this leaves room for those that rest.
+        let most = most.min(1 << 24);
+        if !(1..=most).contains(&self.total) {
+            return Err(ConfigError::Total {
+                total: self.total,
+                most,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Limits that no broker can mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Too few or too many connections.
+    #[error("connections = {0}: expected 1 to 255")]
+    Connections(usize),
+    /// Nothing fits on a connection.
+    #[error("per_connection = 0: expected at least 1 instrument")]
+    PerConnection,
+    /// Nothing fits into a message.
+    #[error("per_batch = 0: expected at least 1 instrument")]
+    PerBatch,
+    /// The total is nothing or more than the connections hold.
+    #[error("total = {total}: expected 1 to {most} instruments, what the connections hold")]
+    Total {
+        /// What was asked for.
+        total: usize,
+        /// The most that would do.
+        most: usize,
+    },
+}

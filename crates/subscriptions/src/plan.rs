@@ -1,0 +1,347 @@
+//! Admission without a change: what a request takes and whom it evicts.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as MapEntry;
+use strikewire_types::{Now, Slot, Tier};
+
+use crate::book::Book;
+use crate::claims::{Claim, Held};
+use crate::{Leg, Owner, Refusal, Request};
+
+/// What admitting a request will do. Made by [`Book::plan`], used up by
+/// [`Book::apply`].
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The book it was made for, as a count of its changes.
+    pub(crate) version: u64,
+    pub(crate) owner: Owner,
+    pub(crate) tier: Tier,
+    pub(crate) legs: Vec<Wanted>,
+    pub(crate) victims: Vec<Victim>,
+    needed: usize,
+    free: usize,
+}
+
+/// A claim that is evicted to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Victim {
+    /// Whose claim.
+    pub owner: Owner,
+    /// How many slots it frees, after the victims before it.
+    pub frees: usize,
+}
+
+impl Plan {
+    /// Slots that the request takes: instruments that nobody holds yet, less those
+    /// that its owner's earlier claim alone holds and lets go, plus those that rolled
+    /// legs are waiting for.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// Slots that nobody holds; legs that linger count as free.
+    #[must_use]
+    pub const fn free(&self) -> usize {
+        self.free
+    }
+
+    /// Instruments that the claim will hold, each counted once.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// The claims that have to go, in the order in which they are evicted.
+    #[must_use]
+    pub fn victims(&self) -> &[Victim] {
+        &self.victims
+    }
+
+    /// The request again, each instrument once.
+    pub(crate) fn into_request(self) -> Request {
+        Request {
+            owner: self.owner,
+            tier: self.tier,
+            legs: self.legs.into_iter().map(|wanted| wanted.leg).collect(),
+        }
+    }
+}
+
+/// A leg and the slot of its instrument, if it has one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The slot, or the bits of the key, which are larger than any slot: one number
+    /// to sort by.
+    at: u64,
+    pub(crate) leg: Leg,
+}
+
+impl Wanted {
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        u32::try_from(self.at).ok().map(Slot)
+    }
+
+    pub(crate) const fn held_in(&self, slot: Slot) -> Held {
+        Held {
+            slot,
+            distance: self.leg.distance,
+            mode: self.leg.mode,
+            role: self.leg.role,
+        }
+    }
+
+    /// One leg for two of the same instrument.
+    fn absorb(&mut self, other: &Leg) {
+        self.leg.mode = self.leg.mode.max(other.mode);
+        self.leg.role = self.leg.role.min(other.role);
+        self.leg.distance = self.leg.distance.min(other.distance);
+    }
+}
+
+/// What a request means for the count of desired instruments.
+#[derive(Debug, Default)]
+struct Demand {
+    /// Held by nobody so far.
+    new: usize,
+    /// Held by the owner's earlier claim alone, and not wanted any more.
+    dropped: usize,
+    /// What evicting every other claim of tier A would free.
+    evictable: usize,
+}
+
+impl Book {
+    /// What admitting `request` at `now` would do; changes nothing.
+    ///
+    /// If it does not fit into what is free, claims of tier A other than the owner's
+    /// own are chosen to go: those in use after all others, then the least recently
+    /// used first. A claim that could free nothing is passed over. Claims are taken
+    /// until what they free suffices, where a slot is free only when its last holder
+    /// goes; then, from the last one taken back, each that is not needed is spared.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it cannot fit even with every such claim gone.
+    pub fn plan(&self, now: Now, request: &Request) -> Result<Plan, Refusal> {
+        let legs = self.resolve(&request.legs);
+        let own = self
+            .claims
+            .find(request.owner)
+            .map(|id| self.claims.get(id));
+        let demand = self.demand(&legs, own);
+        let free = self.config.total.saturating_sub(self.tally.desired);
+        let over = self.tally.desired.saturating_sub(self.config.total);
+        let needed = match demand.new.saturating_sub(demand.dropped) {
+            0 => 0,
+            more => more + over,
+        };
+        let victims = if needed <= free {
+            Vec::new()
+        } else if needed - free <= demand.evictable {
+            self.victims(now, request.owner, &legs, own, needed - free)
+        } else {
+            return Err(Refusal {
+                needed,
+                free,
+                evictable: demand.evictable,
+            });
+        };
+        Ok(Plan {
+            version: self.version,
+            owner: request.owner,
+            tier: request.tier,
+            legs,
+            victims,
+            needed,
+            free,
+        })
+    }
+
+    /// A plan for what [`plan`](Self::plan) refuses: nobody is evicted, and what has
+    /// no room waits.
+    pub(crate) fn plan_waiting(&self, request: &Request) -> Plan {
+        Plan {
+            version: self.version,
+            owner: request.owner,
+            tier: request.tier,
+            legs: self.resolve(&request.legs),
+            victims: Vec::new(),
+            needed: 0,
+            free: 0,
+        }
+    }
+
+    /// Finds the slots: first the legs that have one, by slot, then the others, by
+    /// key; each instrument once.
+    pub(crate) fn resolve(&self, legs: &[Leg]) -> Vec<Wanted> {
+        let find = |&leg: &Leg| Wanted {
+            at: match self.table.find(leg.key) {
+                Some(slot) => slot.0.into(),
+                None => leg.key.to_bits(),
+            },
+            leg,
+        };
+        let mut wanted: Vec<Wanted> = legs.iter().map(find).collect();
+        wanted.sort_unstable_by_key(|wanted| wanted.at);
+        wanted.dedup_by(|next, kept| {
+            let same = next.at == kept.at;
+            if same {
+                kept.absorb(&next.leg);
+            }
+            same
+        });
+        wanted
+    }
+
+    fn demand(&self, legs: &[Wanted], own: Option<&Claim>) -> Demand {
+        let mut demand = Demand {
+            evictable: self.tally.desired - self.tally.tier_b,
+            ..Demand::default()
+        };
+        for wanted in legs {
+            let entry = wanted.slot().map(|slot| &self.table[slot]);
+            match entry.filter(|entry| entry.life.is_desired()) {
+                None => demand.new += 1,
+                Some(entry) => demand.evictable -= usize::from(entry.shown.tier == Tier::A),
+            }
+        }
+        let Some(own) = own else { return demand };
+        for leg in own.legs.iter().filter(|leg| !is_wanted(legs, leg.slot)) {
+            let entry = &self.table[leg.slot];
+            let alone = entry.holds.all() == 1;
+            demand.dropped += usize::from(alone);
+            // What the owner alone keeps in tier B could be evicted after it.
+            match (entry.shown.tier, own.tier) {
+                (Tier::A, _) => demand.evictable -= usize::from(alone),
+                (Tier::B, Tier::B) if !alone && entry.holds.of_tier(Tier::B) == 1 => {
+                    demand.evictable += 1;
+                }
+                (Tier::B, _) => {}
+            }
+        }
+        demand
+    }
+
+    /// The claims to evict for `short` slots, which are known to be there.
+    fn victims(
+        &self,
+        now: Now,
+        owner: Owner,
+        legs: &[Wanted],
+        own: Option<&Claim>,
+        short: usize,
+    ) -> Vec<Victim> {
+        let mut ground = Ground::new(self, legs, own);
+        let mut freed = 0;
+        let mut taken: Vec<&Claim> = Vec::new();
+        let in_use = |claim: &&Claim| claim.in_use(now.mono, self.config.in_use);
+        let idle = self.claims.by_use().filter(|claim| !in_use(claim));
+        let busy = self.claims.by_use().filter(in_use);
+        for claim in idle.chain(busy) {
+            if freed >= short {
+                break;
+            }
+            if claim.owner != owner && ground.can_free(claim) {
+                freed += ground.take(claim);
+                taken.push(claim);
+            }
+        }
+        for at in (0..taken.len()).rev() {
+            let without = freed - ground.give_back(taken[at]);
+            if without >= short {
+                freed = without;
+                taken.remove(at);
+            } else {
+                ground.take(taken[at]);
+            }
+        }
+        for claim in &taken {
+            ground.give_back(claim);
+        }
+        let victim = |claim: &Claim| Victim {
+            owner: claim.owner,
+            frees: ground.take(claim),
+        };
+        taken.into_iter().map(victim).collect()
+    }
+}
+
+/// Whether the instrument in `slot` is among the legs that have a slot.
+fn is_wanted(legs: &[Wanted], slot: Slot) -> bool {
+    let at = u64::from(slot.0);
+    legs.binary_search_by_key(&at, |wanted| wanted.at).is_ok()
+}
+
+/// How many holders each instrument has left while victims are being chosen.
+struct Ground<'a> {
+    book: &'a Book,
+    /// By slot, for those that were looked at.
+    left: HashMap<u32, u32, RandomState>,
+}
+
+/// The holders of an instrument that no eviction frees.
+const NEVER: u32 = u32::MAX;
+
+impl<'a> Ground<'a> {
+    fn new(book: &'a Book, legs: &[Wanted], own: Option<&Claim>) -> Self {
+        let mut left = HashMap::default();
+        for slot in legs.iter().filter_map(Wanted::slot) {
+            left.insert(slot.0, NEVER);
+        }
+        // The owner's earlier claim goes in any case, before all victims.
+        if let Some(own) = own {
+            for leg in &own.legs {
+                if let MapEntry::Vacant(vacant) = left.entry(leg.slot.0) {
+                    let holds = &book.table[leg.slot].holds;
+                    let other_b = holds.of_tier(Tier::B) > u32::from(own.tier == Tier::B);
+                    vacant.insert(if other_b { NEVER } else { holds.all() - 1 });
+                }
+            }
+        }
+        Self { book, left }
+    }
+
+    fn left(&mut self, slot: Slot) -> &mut u32 {
+        self.left.entry(slot.0).or_insert_with(|| {
+            let holds = &self.book.table[slot].holds;
+            if holds.of_tier(Tier::B) > 0 {
+                NEVER
+            } else {
+                holds.all()
+            }
+        })
+    }
+
+    /// Whether any instrument of the claim could be freed, with whatever else it
+    /// takes.
+    fn can_free(&mut self, claim: &Claim) -> bool {
+        claim.legs.iter().any(|leg| *self.left(leg.slot) != NEVER)
+    }
+
+    /// Evicts a claim; how many slots that frees.
+    fn take(&mut self, claim: &Claim) -> usize {
+        let mut freed = 0;
+        for leg in &claim.legs {
+            let left = self.left(leg.slot);
+            if *left != NEVER {
+                *left -= 1;
+                freed += usize::from(*left == 0);
+            }
+        }
+        freed
+    }
+
+    /// Undoes [`take`](Self::take); how many slots that takes back.
+    fn give_back(&mut self, claim: &Claim) -> usize {
+        let mut freed = 0;
+        for leg in &claim.legs {
+            let left = self.left(leg.slot);
+            if *left != NEVER {
+                freed += usize::from(*left == 0);
+                *left += 1;
+            }
+        }
+        freed
+    }
+}

@@ -1,0 +1,364 @@
+//! The instruments, by slot and by key.
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Now, PriceStep, Slot, Tier, Utc};
+
+use crate::rank::Rank;
+
+/// What an instrument is to the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// The slot is empty.
+    Vacant,
+    /// Held, and no connection has room for it.
+    Waiting,
+    /// Held and assigned to its home.
+    Placed,
+    /// Held and migrating: from its home to the other side.
+    Moving,
+    /// Rolled out by its last holder, still on the wire for a while.
+    Lingering,
+    /// Held by nobody; its sides go as they can.
+    Leaving,
+}
+
+impl Life {
+    pub(crate) const fn is_desired(self) -> bool {
+        matches!(self, Self::Waiting | Self::Placed | Self::Moving)
+    }
+}
+
+/// What is known about one instrument on one connection. While a batch is in flight
+/// the broker may or may not have seen it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Not on it.
+    Idle,
+    /// Being subscribed by the batch in flight.
+    Subscribing(Mode),
+    /// Subscribed.
+    Live(Mode),
+    /// Being unsubscribed by the batch in flight.
+    Unsubscribing(Mode),
+}
+
+/// What a connection has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Subscribe.
+    Enter(Mode),
+    /// Unsubscribe the old mode, to subscribe the new one after it.
+    Change(Mode),
+    /// Unsubscribe for good.
+    Leave(Mode),
+}
+
+/// An instrument's presence on one connection, which is charged for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Side {
+    pub(crate) conn: ConnId,
+    pub(crate) wire: Wire,
+    /// Where it is queued.
+    pub(crate) task: Option<Task>,
+}
+
+impl Side {
+    pub(crate) const fn idle(conn: ConnId) -> Self {
+        Self {
+            conn,
+            wire: Wire::Idle,
+            task: None,
+        }
+    }
+}
+
+/// Index of the home among the sides. Where there is any side there is a home.
+pub(crate) const HOME: usize = 0;
+/// Index of the other side: where a migration goes to, or what is left of one.
+pub(crate) const OTHER: usize = 1;
+
+/// One holder's part in an instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub(crate) tier: Tier,
+    pub(crate) mode: Mode,
+}
+
+/// How many hold it, by tier and mode.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Holds([[u32; 3]; 2]);
+
+impl Holds {
+    pub(crate) const fn add(&mut self, hold: Hold) {
+        self.0[hold.tier as usize][hold.mode as usize] += 1;
+    }
+
+    pub(crate) const fn remove(&mut self, hold: Hold) {
+        self.0[hold.tier as usize][hold.mode as usize] -= 1;
+    }
+
+    pub(crate) fn of_tier(&self, tier: Tier) -> u32 {
+        self.0[tier as usize].iter().sum()
+    }
+
+    pub(crate) fn all(&self) -> u32 {
+        self.of_tier(Tier::A) + self.of_tier(Tier::B)
+    }
+
+    /// The tier and the highest mode of the holders; none without a holder.
+    fn strongest(&self) -> Option<Hold> {
+        let [a, b] = &self.0;
+        let mode = Mode::ALL
+            .into_iter()
+            .rev()
+            .find(|&mode| a[mode as usize] + b[mode as usize] > 0)?;
+        let tier = if self.of_tier(Tier::B) > 0 {
+            Tier::B
+        } else {
+            Tier::A
+        };
+        Some(Hold { tier, mode })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: InstrumentKey,
+    pub(crate) step: PriceStep,
+    pub(crate) life: Life,
+    /// What its holders make of it; what it was last, once nobody holds it.
+    pub(crate) shown: Hold,
+    /// Whether its slot has been published.
+    pub(crate) bound: bool,
+    pub(crate) holds: Holds,
+    pub(crate) sides: [Option<Side>; 2],
+    pub(crate) rank: Rank,
+    /// When the linger or the grace ends, where one runs.
+    pub(crate) deadline: Option<Mono>,
+    /// Distance from the money when it rolled out.
+    pub(crate) distance: u16,
+    /// Since when it is desired, or was.
+    pub(crate) since: Utc,
+}
+
+impl Entry {
+    /// Whether the side is to stay on its wire.
+    pub(crate) const fn keeps(&self, side: usize) -> bool {
+        match self.life {
+            Life::Placed | Life::Lingering => side == HOME,
+            Life::Moving => true,
+            Life::Vacant | Life::Waiting | Life::Leaving => false,
+        }
+    }
+
+    /// The connection it is or will be on for as long as it is held.
+    pub(crate) fn settled(&self) -> Option<ConnId> {
+        let side = match self.life {
+            Life::Placed => self.sides[HOME],
+            Life::Moving => self.sides[OTHER],
+            _ => None,
+        };
+        side.map(|side| side.conn)
+    }
+
+    pub(crate) fn home(&self) -> Option<ConnId> {
+        self.sides[HOME].map(|side| side.conn)
+    }
+
+    /// A desired instrument without a side gets its home, or waits for one.
+    pub(crate) fn settle_on(&mut self, home: Option<ConnId>) {
+        self.sides[HOME] = home.map(Side::idle);
+        self.bound = home.is_some();
+        self.life = if self.bound {
+            Life::Placed
+        } else {
+            Life::Waiting
+        };
+    }
+
+    /// Makes `shown` follow the holders, if there are any.
+    pub(crate) fn follow(&mut self) {
+        if let Some(shown) = self.holds.strongest() {
+            self.shown = shown;
+        }
+    }
+}
+
+/// The slots. A slot is an index into `entries`.
+#[derive(Debug)]
+pub(crate) struct Table {
+    entries: Vec<Entry>,
+    by_key: HashMap<u64, Slot, RandomState>,
+    /// Empty slots and from when on they may be used, the earliest first.
+    resting: VecDeque<(Mono, Slot)>,
+}
+
+impl Index<Slot> for Table {
+    type Output = Entry;
+
+    fn index(&self, slot: Slot) -> &Entry {
+        &self.entries[slot.index()]
+    }
+}
+
+impl IndexMut<Slot> for Table {
+    fn index_mut(&mut self, slot: Slot) -> &mut Entry {
+        &mut self.entries[slot.index()]
+    }
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            by_key: HashMap::default(),
+            resting: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, key: InstrumentKey) -> Option<Slot> {
+        self.by_key.get(&key.to_bits()).copied()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(slot.index())
+    }
+
+    /// Every slot there has been, empty ones too.
+    pub(crate) fn slots(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
+        (0..self.entries.len() as u32).map(Slot)
+    }
+
+    /// Every instrument with its slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        (0..)
+            .map(Slot)
+            .zip(&self.entries)
+            .filter(|(_, entry)| entry.life != Life::Vacant)
+    }
+
+    /// A slot for `key`, which has none: the one that rested longest, or a new one.
+    pub(crate) fn take(&mut self, now: Now, key: InstrumentKey, step: PriceStep) -> Slot {
+        let entry = Entry {
+            key,
+            step,
+            life: Life::Vacant,
+            shown: Hold {
+                tier: Tier::A,
+                mode: Mode::Ticker,
+            },
+            bound: false,
+            holds: Holds::default(),
+            sides: [None; 2],
+            rank: Rank::LAST,
+            deadline: None,
+            distance: 0,
+            since: now.utc,
+        };
+        let slot = match self.resting.front() {
+            Some(&(from, slot)) if from <= now.mono => {
+                self.resting.pop_front();
+                self[slot] = entry;
+                slot
+            }
+            _ => {
+                self.entries.push(entry);
+                Slot(self.entries.len() as u32 - 1)
+            }
+        };
+        self.by_key.insert(key.to_bits(), slot);
+        slot
+    }
+
+    /// Empties a slot. It rests if it was published.
+    pub(crate) fn give_back(&mut self, now: Now, slot: Slot, rest: Duration) {
+        let entry = &mut self[slot];
+        entry.life = Life::Vacant;
+        let (key, bound) = (entry.key, entry.bound);
+        self.by_key.remove(&key.to_bits());
+        if bound {
+            self.resting.push_back((now.mono + rest, slot));
+        } else {
+            self.resting.push_front((Mono::default(), slot));
+        }
+    }
+}
+
+/// Counts over all instruments and over those of each connection. Kept by taking an
+/// instrument out before a change and putting it back after.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    pub(crate) desired: usize,
+    pub(crate) tier_b: usize,
+    pub(crate) by_mode: [usize; 3],
+    pub(crate) waiting: usize,
+    pub(crate) moving: usize,
+    pub(crate) lingering: usize,
+    /// Sides that are on their way out.
+    pub(crate) leaving: usize,
+    /// Sides.
+    pub(crate) charged: usize,
+    pub(crate) conns: Vec<Load>,
+}
+
+/// Counts of one connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    /// Sides on it.
+    pub(crate) charged: usize,
+    /// Desired instruments that are on it or migrate to it.
+    pub(crate) settled: usize,
+}
+
+impl Tally {
+    pub(crate) fn new(connections: usize) -> Self {
+        Self {
+            conns: vec![Load::default(); connections],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn put(&mut self, entry: &Entry) {
+        self.count(entry, 1);
+    }
+
+    pub(crate) fn take(&mut self, entry: &Entry) {
+        self.count(entry, -1);
+    }
+
+    fn count(&mut self, entry: &Entry, by: isize) {
+        // What is taken out was put in before, so nothing wraps.
+        let bump = |counter: &mut usize| *counter = counter.wrapping_add_signed(by);
+        match entry.life {
+            Life::Vacant => return,
+            Life::Waiting => bump(&mut self.waiting),
+            Life::Moving => bump(&mut self.moving),
+            Life::Lingering => bump(&mut self.lingering),
+            Life::Placed | Life::Leaving => {}
+        }
+        if entry.life.is_desired() {
+            bump(&mut self.desired);
+            bump(&mut self.by_mode[entry.shown.mode as usize]);
+            if entry.shown.tier == Tier::B {
+                bump(&mut self.tier_b);
+            }
+        }
+        for (at, side) in entry.sides.iter().enumerate() {
+            if let Some(side) = side {
+                bump(&mut self.charged);
+                bump(&mut self.conns[side.conn.index()].charged);
+                if !entry.keeps(at) {
+                    bump(&mut self.leaving);
+                }
+            }
+        }
+        if let Some(conn) = entry.settled() {
+            bump(&mut self.conns[conn.index()].settled);
+        }
+    }
+}

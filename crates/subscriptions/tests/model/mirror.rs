@@ -1,0 +1,106 @@
+//! What somebody believes who sees nothing but effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strikewire_subscriptions::{Effect, Owner};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Slot, Tier};
+
+use crate::naive::Desired;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) key: InstrumentKey,
+    pub(crate) home: ConnId,
+    pub(crate) target: Option<ConnId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    pub(crate) rows: BTreeMap<Slot, Row>,
+    pub(crate) desired: Desired,
+    /// When a slot was last let go of, in nanoseconds.
+    rested: BTreeMap<Slot, u64>,
+    /// Instruments that were migrating and may still be on two connections.
+    pub(crate) migrating: BTreeSet<InstrumentKey>,
+    /// Connections that were named as having work.
+    pub(crate) woken: BTreeSet<ConnId>,
+}
+
+/// What one operation's effects said.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) evicted: Vec<(Owner, Owner, usize)>,
+    pub(crate) changed: Vec<((Tier, Mode), (Tier, Mode))>,
+    pub(crate) undesired: Vec<InstrumentKey>,
+    pub(crate) unbound: Vec<InstrumentKey>,
+}
+
+impl Mirror {
+    pub(crate) fn row(&self, key: InstrumentKey) -> Option<(Slot, Row)> {
+        let mut rows = self.rows.iter();
+        rows.find(|(_, row)| row.key == key)
+            .map(|(&slot, &row)| (slot, row))
+    }
+
+    pub(crate) fn read(&mut self, now: u64, quarantine: u64, effects: &[Effect]) -> Told {
+        let mut told = Told::default();
+        for &effect in effects {
+            match effect {
+                Effect::Bind {
+                    slot, key, home, ..
+                } => {
+                    assert!(self.row(key).is_none(), "{key} bound twice");
+                    let target = None;
+                    let old = self.rows.insert(slot, Row { key, home, target });
+                    assert!(old.is_none(), "{slot:?} belongs to {old:?}");
+                    if let Some(then) = self.rested.get(&slot) {
+                        assert!(now - then >= quarantine, "{slot:?} reused too early");
+                    }
+                }
+                Effect::Unbind { slot, key } => {
+                    let row = self.rows.remove(&slot).expect("bound");
+                    assert_eq!(row.key, key);
+                    self.rested.insert(slot, now);
+                    told.unbound.push(key);
+                }
+                Effect::Migrate { slot, from, to } => {
+                    let row = self.rows.get_mut(&slot).expect("bound");
+                    assert_eq!((row.home, row.target), (from, None));
+                    assert_ne!(from, to);
+                    row.target = Some(to);
+                    self.migrating.insert(row.key);
+                }
+                Effect::Homed { slot, conn } => {
+                    let row = self.rows.get_mut(&slot).expect("bound");
+                    row.home = conn;
+                    row.target = None;
+                }
+                Effect::Evicted { owner, by, freed } => told.evicted.push((owner, by, freed)),
+                Effect::Desired {
+                    key, tier, mode, ..
+                } => {
+                    let old = self.desired.insert(key, (tier, mode));
+                    assert_eq!(old, None, "{key} was desired already");
+                }
+                Effect::Changed {
+                    key, tier, mode, ..
+                } => {
+                    let new = (tier, mode);
+                    let old = self.desired.insert(key, new).expect("desired");
+                    assert_ne!(old, new, "{key} did not change");
+                    told.changed.push((old, new));
+                }
+                Effect::Undesired { key, .. } => {
+                    let old = self.desired.remove(&key);
+                    assert!(old.is_some(), "{key} was not desired");
+                    told.undesired.push(key);
+                }
+                Effect::Wake { conn } => {
+                    self.woken.insert(conn);
+                }
+                other => panic!("an effect that nobody reads: {other:?}"),
+            }
+        }
+        told
+    }
+}

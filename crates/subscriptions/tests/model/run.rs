@@ -1,0 +1,378 @@
+//! One random run: what is asked of the book.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::prelude::*;
+use rand_pcg::Pcg64;
+use strikewire_subscriptions::{
+    Book, Config, Effect, Leg, Owner, OwnerKind, Refusal, Request, Role, State,
+};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Now, PriceStep, Segment, Slot, Tier};
+
+use crate::broker::Broker;
+use crate::driver::Socket;
+use crate::mirror::Mirror;
+use crate::naive::{Answer, Legs, Naive};
+use crate::seen::Seen;
+
+pub(crate) const CONNECTIONS: usize = 3;
+const OPERATIONS: usize = 80;
+const RING: u32 = 34;
+
+pub(crate) struct Run {
+    pub(crate) rng: Pcg64,
+    pub(crate) now: Now,
+    pub(crate) config: Config,
+    pub(crate) book: Book,
+    pub(crate) naive: Naive,
+    pub(crate) broker: Broker,
+    pub(crate) mirror: Mirror,
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) slots: BTreeMap<Slot, InstrumentKey>,
+}
+
+pub(crate) fn key(place: u32) -> InstrumentKey {
+    // Ids are shared between segments.
+    let segment = [Segment::NseFno, Segment::BseFno][place as usize % 2];
+    InstrumentKey::new(segment, 100 + place / 2)
+}
+
+pub(crate) fn conn(at: usize) -> ConnId {
+    ConnId::from_index(at)
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Self {
+        let per_connection = 7;
+        let config = Config {
+            connections: CONNECTIONS,
+            per_connection,
+            // Sometimes less than what the connections hold.
+            total: if seed.is_multiple_of(3) { 18 } else { 21 },
+            per_batch: 2,
+            in_use: Duration::from_secs(10),
+            ..Config::default()
+        };
+        Self {
+            rng: Pcg64::seed_from_u64(seed),
+            now: Now::default() + Duration::from_secs(1),
+            book: Book::new(config).expect("a valid configuration"),
+            naive: Naive::new(config.total, nanos(config.in_use)),
+            broker: Broker::new(CONNECTIONS, per_connection, config.total, config.per_batch),
+            mirror: Mirror::default(),
+            sockets: (0..CONNECTIONS).map(|_| Socket::default()).collect(),
+            effects: Vec::new(),
+            slots: BTreeMap::new(),
+            config,
+        }
+    }
+
+    pub(crate) fn drive(mut self, seen: &mut Seen) {
+        for _ in 0..OPERATIONS {
+            self.step(seen);
+        }
+        self.settle(seen);
+        self.even_out(seen);
+    }
+
+    fn clock(&self) -> u64 {
+        self.now.mono.as_nanos()
+    }
+
+    fn step(&mut self, seen: &mut Seen) {
+        let at = self.rng.random_range(0..CONNECTIONS);
+        match self.rng.random_range(0..100) {
+            0..10 => self.request(seen),
+            10..16 => self.request_one(seen),
+            16..23 => self.roll(seen),
+            23..27 => {
+                let owner = self.owner();
+                self.release(owner, seen);
+            }
+            27..29 => self.thin_out(at, seen),
+            29..31 => {
+                let owner = self.owner();
+                self.book.touch(self.now, owner);
+                self.naive.touch(self.clock(), owner);
+            }
+            31..33 => {
+                let (owner, open) = (self.owner(), self.rng.random());
+                self.book.set_streaming(owner, open);
+                self.naive.stream(owner, open);
+            }
+            33..43 => {
+                let step = Duration::from_millis(self.rng.random_range(0..2_500));
+                self.now = self.now + step;
+                if self.rng.random() {
+                    self.timeout(seen);
+                }
+            }
+            43..47 => self.connect(at),
+            47..49 => self.disconnect(at),
+            49..51 => self.speak_of_the_past(at, seen),
+            51..68 => self.deliver(at, seen),
+            68..82 => self.poll(at, seen),
+            82..92 => self.write(at),
+            92..96 => self.packet(seen),
+            96..99 => self.rebalance(seen),
+            _ => self.settle(seen),
+        }
+        self.check();
+    }
+
+    fn owner(&mut self) -> Owner {
+        let (kind, ids) = [
+            (OwnerKind::Watchlist, 4),
+            (OwnerKind::Watchlist, 4),
+            (OwnerKind::Stream, 2),
+            (OwnerKind::Explicit, 1),
+            (OwnerKind::TierB, 2),
+        ][self.rng.random_range(0..5)];
+        Owner {
+            kind,
+            id: self.rng.random_range(0..ids),
+        }
+    }
+
+    fn leg(&mut self, place: u32, distance: u16, mode: Mode) -> Leg {
+        let role = if self.rng.random_range(0..8) == 0 {
+            Role::Underlying
+        } else {
+            Role::Contract
+        };
+        Leg {
+            key: key(place % RING),
+            step: PriceStep::PAISA,
+            mode,
+            role,
+            distance,
+        }
+    }
+
+    /// A window of neighbours, sometimes with a leg named twice.
+    fn window(&mut self, from: u32, width: u32) -> Vec<Leg> {
+        let mode = Mode::ALL[self.rng.random_range(0..3)];
+        let mut legs = Vec::new();
+        for place in 0..width {
+            let distance = (2 * place).abs_diff(width) as u16;
+            legs.push(self.leg(from + place, distance, mode));
+        }
+        if self.rng.random_range(0..4) == 0 {
+            let mode = Mode::ALL[self.rng.random_range(0..3)];
+            let place = from + self.rng.random_range(0..=width);
+            legs.push(self.leg(place, 9, mode));
+        }
+        legs
+    }
+
+    fn request_one(&mut self, seen: &mut Seen) {
+        let owner = Owner {
+            kind: OwnerKind::Request,
+            id: self.rng.random_range(0..10),
+        };
+        let place = self.rng.random_range(0..RING);
+        let mode = Mode::ALL[self.rng.random_range(0..3)];
+        let legs = vec![self.leg(place, 0, mode)];
+        let tier = Tier::A;
+        self.admit(&Request { owner, tier, legs }, seen);
+    }
+
+    fn request(&mut self, seen: &mut Seen) {
+        let owner = self.owner();
+        let tier = match owner.kind {
+            OwnerKind::TierB => Tier::B,
+            OwnerKind::Explicit if self.rng.random() => Tier::B,
+            _ => Tier::A,
+        };
+        let from = self.rng.random_range(0..RING);
+        let width = match self.rng.random_range(0..12) {
+            0 => 0,
+            1 => self.rng.random_range(10..22),
+            _ => self.rng.random_range(1..8),
+        };
+        let legs = self.window(from, width);
+        self.admit(&Request { owner, tier, legs }, seen);
+    }
+
+    fn admit(&mut self, request: &Request, seen: &mut Seen) {
+        let (owner, tier) = (request.owner, request.tier);
+        let wanted = collapse(&request.legs);
+        let expected = self.naive.admit(self.clock(), owner, tier, &wanted);
+        let lingering: BTreeSet<InstrumentKey> = self.lingering();
+        let answer = self.book.plan(self.now, request);
+        match (answer, expected) {
+            (
+                Err(refusal),
+                Answer::Refused {
+                    needed,
+                    free,
+                    evictable,
+                },
+            ) => {
+                let expected = Refusal {
+                    needed,
+                    free,
+                    evictable,
+                };
+                assert_eq!(refusal, expected);
+                seen.refusal += 1;
+            }
+            (
+                Ok(plan),
+                Answer::Fits {
+                    needed,
+                    free,
+                    victims,
+                    spared,
+                },
+            ) => {
+                assert_eq!((plan.needed(), plan.free()), (needed, free));
+                let planned: Vec<(Owner, usize)> =
+                    plan.victims().iter().map(|v| (v.owner, v.frees)).collect();
+                assert_eq!(planned, victims);
+                let applied = self.book.apply(self.now, plan, &mut self.effects);
+                assert_eq!(applied.held, wanted.len());
+                assert_eq!(applied.evicted, victims.len());
+                let evicted = victims
+                    .iter()
+                    .map(|&(victim, frees)| (victim, owner, frees));
+                let evicted: Vec<(Owner, Owner, usize)> = evicted.collect();
+                let new = self.naive.put(self.clock(), owner, tier, wanted.clone());
+                assert_eq!(applied.new_on_wire, new);
+                for &(victim, ..) in &evicted {
+                    self.naive.remove(victim);
+                }
+                let told = self.read(seen);
+                assert_eq!(told.evicted, evicted);
+                seen.eviction += evicted.len() as u64;
+                seen.spared_victim += spared as u64;
+                let still = self.lingering();
+                let gone = |key: &&InstrumentKey| !still.contains(key) && !wanted.contains_key(key);
+                seen.linger_reclaimed_by_admission += lingering.iter().filter(gone).count() as u64;
+                let again = |key: &&InstrumentKey| wanted.contains_key(key);
+                seen.lingering_wanted_again += lingering.iter().filter(again).count() as u64;
+            }
+            (answer, expected) => panic!("{answer:?}, but by the rules {expected:?}"),
+        }
+    }
+
+    fn roll(&mut self, seen: &mut Seen) {
+        let owner = self.owner();
+        let Some(claim) = self.naive.find(owner) else {
+            self.book.replace(self.now, owner, &[], &mut self.effects);
+            assert!(
+                self.effects
+                    .iter()
+                    .all(|e| matches!(e, Effect::Wake { .. }))
+            );
+            return;
+        };
+        let width = claim.legs.len() as u32;
+        let place = |key: &InstrumentKey| (0..RING).find(|&place| self::key(place) == *key);
+        let first = claim.legs.keys().next().and_then(place).unwrap_or(0);
+        let shift = self.rng.random_range(0..5);
+        let width = width + u32::from(self.rng.random_range(0..6) == 0);
+        let legs = self.window(first + RING + shift - 2, width);
+        let wanted = collapse(&legs);
+        let before = self.naive.desired();
+        let full = before.len() == self.config.total;
+        self.book.replace(self.now, owner, &legs, &mut self.effects);
+        self.naive.roll(owner, &wanted);
+        let comes = wanted.keys().any(|key| !before.contains_key(key));
+        seen.roll_at_a_full_book += u64::from(full && comes);
+        let told = self.read(seen);
+        assert_eq!(told.evicted, []);
+        seen.roll_waiting_for_room += u64::from(self.book.status().unplaced > 0);
+    }
+
+    /// Lets go of what single-legged claims hold on one connection, which leaves the
+    /// connections uneven, and evens them out again.
+    fn thin_out(&mut self, at: usize, seen: &mut Seen) {
+        let homes: Vec<InstrumentKey> = self
+            .mirror
+            .rows
+            .values()
+            .filter(|row| row.home == conn(at))
+            .map(|row| row.key)
+            .collect();
+        let there: Vec<Owner> = self
+            .naive
+            .claims
+            .iter()
+            .filter(|c| c.owner.kind == OwnerKind::Request)
+            .filter(|c| c.legs.keys().any(|key| homes.contains(key)))
+            .map(|c| c.owner)
+            .collect();
+        for owner in there {
+            self.release(owner, seen);
+        }
+        self.rebalance(seen);
+    }
+
+    fn release(&mut self, owner: Owner, seen: &mut Seen) {
+        let released = self.book.release(self.now, owner, &mut self.effects);
+        let expected = self.naive.remove(owner);
+        assert_eq!((released.held, released.leaving), expected);
+        let homes: BTreeMap<InstrumentKey, ConnId> = self
+            .mirror
+            .rows
+            .values()
+            .map(|row| (row.key, row.home))
+            .collect();
+        let told = self.read(seen);
+        let status = self.book.status();
+        for key in told.undesired {
+            if let Some(home) = homes.get(&key)
+                && !status.connections[home.index()].up
+            {
+                seen.unsubscribe_while_down += 1;
+                assert!(told.unbound.contains(&key));
+            }
+        }
+    }
+
+    pub(crate) fn timeout(&mut self, seen: &mut Seen) {
+        let lingering = self.lingering().len();
+        let migrating = self.book.status().migrating;
+        self.book.handle_timeout(self.now, &mut self.effects);
+        self.read(seen);
+        seen.linger_ran_out += (lingering - self.lingering().len()) as u64;
+        seen.migration_by_grace += (migrating - self.book.status().migrating) as u64;
+        let next = self.book.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now.mono));
+    }
+
+    pub(crate) fn rebalance(&mut self, seen: &mut Seen) {
+        let moved = self.book.rebalance(self.now, &mut self.effects);
+        let told = self
+            .effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Migrate { .. } | Effect::Homed { .. }));
+        assert_eq!(moved, told.count());
+        seen.rebalance_of_nothing += u64::from(moved == 0);
+        self.read(seen);
+    }
+
+    pub(crate) fn lingering(&self) -> BTreeSet<InstrumentKey> {
+        let lingers = self
+            .book
+            .instruments()
+            .filter(|i| i.state == State::Lingering);
+        lingers.map(|i| i.key).collect()
+    }
+}
+
+fn collapse(legs: &[Leg]) -> Legs {
+    let mut collapsed = Legs::new();
+    for leg in legs {
+        let mode = collapsed.entry(leg.key).or_insert(leg.mode);
+        *mode = leg.mode.max(*mode);
+    }
+    collapsed
+}

@@ -1,0 +1,41 @@
+//! What has to have happened for a pass to mean something.
+
+macro_rules! seen {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often each thing that must be covered happened.
+        #[derive(Debug, Default)]
+        pub(crate) struct Seen { $($(#[$doc])* pub(crate) $name: u64,)* }
+
+        impl Seen {
+            /// Those that never did.
+            pub(crate) fn never(&self) -> Vec<&'static str> {
+                let mut never = Vec::new();
+                $(if self.$name == 0 { never.push(stringify!($name)); })*
+                never
+            }
+        }
+    };
+}
+
+seen! {
+    eviction,
+    spared_victim,
+    refusal,
+    roll_at_a_full_book,
+    roll_waiting_for_room,
+    mode_up,
+    mode_down,
+    tier_up,
+    tier_down,
+    stale_epoch,
+    drop_during_a_migration,
+    unsubscribe_while_down,
+    linger_reclaimed_by_admission,
+    linger_ran_out,
+    lingering_wanted_again,
+    migration_by_first_packet,
+    migration_by_grace,
+    batch_lost,
+    slot_reused,
+    rebalance_of_nothing,
+}
