@@ -1,0 +1,283 @@
+//! The instruments that somebody is streamed: their slots, who wants them in which class,
+//! and what is encoded of them in the flush under way.
+
+use std::fmt::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use strikewire_quotes::{CLASSES, Interest, Quote, Table};
+use strikewire_types::{InstrumentKey, Mode, Slot};
+
+use crate::class::Class;
+use crate::frames;
+use crate::hub::Item;
+use crate::json;
+use crate::slab::Slab;
+
+const MODES: usize = Mode::ALL.len();
+
+#[derive(Debug)]
+struct Instrument {
+    key: InstrumentKey,
+    token: Arc<str>,
+    /// The members that stand before those of the quote in an item of a `ticks` message.
+    head: String,
+    slot: Option<Slot>,
+    /// Clients with it in a subscription of ticks, by class.
+    watchers: [Vec<u32>; CLASSES],
+    /// Channels that have it as leg or underlying, by class.
+    channels: [Vec<u32>; CLASSES],
+    /// The flush in which it was last given as changed.
+    given_in: u64,
+    /// The flush in which the quote was read.
+    read_in: u64,
+    quote: Option<Quote>,
+    /// The flush of each mode's fragment, and where in the arena that is.
+    fragments: [(u64, Range<usize>); MODES],
+}
+
+impl Instrument {
+    fn wanted(&self, class: usize) -> bool {
+        !self.watchers[class].is_empty() || !self.channels[class].is_empty()
+    }
+}
+
+/// Who is after an instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A client, by its index.
+    Client(u32),
+    /// A channel, by its index.
+    Channel(u32),
+}
+
+pub(crate) struct Instruments {
+    table: Arc<Table>,
+    entries: Slab<Instrument>,
+    by_key: HashMap<InstrumentKey, u32, FixedState>,
+    by_slot: Vec<Option<u32>>,
+    /// To be looked at in the next flush of the class, whatever the table says.
+    touched: [Vec<u32>; CLASSES],
+    /// Counts flushes, from 1: 0 is before all of them.
+    flush: u64,
+    /// The fragments of this flush.
+    arena: String,
+}
+
+impl Instruments {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        Self {
+            entries: Slab::default(),
+            by_key: HashMap::with_hasher(FixedState::default()),
+            by_slot: vec![None; table.capacity()],
+            touched: Default::default(),
+            flush: 0,
+            arena: String::new(),
+            table,
+        }
+    }
+
+    pub(crate) fn find(&self, key: InstrumentKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The index of an item, which is only kept if [`want`](Self::want) follows.
+    pub(crate) fn enter(&mut self, item: &Item) -> u32 {
+        if let Some(index) = self.find(item.key) {
+            if let Some(known) = self.entries.get_mut(index)
+                && known.token != item.token
+            {
+                known.token = Arc::clone(&item.token);
+                known.head = head(item);
+            }
+            return index;
+        }
+        let index = self.entries.insert(Instrument {
+            key: item.key,
+            token: Arc::clone(&item.token),
+            head: head(item),
+            slot: None,
+            watchers: Default::default(),
+            channels: Default::default(),
+            given_in: 0,
+            read_in: 0,
+            quote: None,
+            fragments: Default::default(),
+        });
+        self.by_key.insert(item.key, index);
+        self.place(index);
+        index
+    }
+
+    /// Finds the instrument's slot and moves the interest there.
+    fn place(&mut self, index: u32) {
+        let Some(instrument) = self.entries.get_mut(index) else {
+            return;
+        };
+        let new = self.table.resolve(instrument.key).map(|(slot, _)| slot);
+        let old = std::mem::replace(&mut instrument.slot, new);
+        if let Some(old) = old.filter(|old| Some(*old) != new)
+            && self.by_slot[old.index()] == Some(index)
+        {
+            self.by_slot[old.index()] = None;
+            self.table.remove_interest(old, Interest::FAN);
+        }
+        let Some(new) = new else { return };
+        let former = self.by_slot[new.index()].replace(index);
+        if let Some(former) = former.filter(|former| *former != index)
+            && let Some(former) = self.entries.get_mut(former)
+        {
+            // It lost the slot, and nobody said so yet.
+            former.slot = None;
+            self.table.remove_interest(new, Interest::FAN);
+        }
+        for class in Class::ALL {
+            self.publish(index, class);
+        }
+    }
+
+    /// Tells the table whether the class wants the instrument.
+    fn publish(&self, index: u32, class: Class) {
+        if let Some(instrument) = self.entries.get(index)
+            && let Some(slot) = instrument.slot
+        {
+            let interest = Interest::fan(class.index());
+            if instrument.wanted(class.index()) {
+                self.table.add_interest(slot, interest);
+            } else {
+                self.table.remove_interest(slot, interest);
+            }
+        }
+    }
+
+    /// The instrument got, lost or changed its slot.
+    pub(crate) fn slot_changed(&mut self, key: InstrumentKey) {
+        let Some(index) = self.find(key) else { return };
+        self.place(index);
+        if let Some(instrument) = self.entries.get(index) {
+            // What was written before the interest was there is read by the next flush.
+            for (class, touched) in self.touched.iter_mut().enumerate() {
+                if instrument.wanted(class) {
+                    touched.push(index);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn want(&mut self, index: u32, class: Class, want: Want) {
+        let Some(instrument) = self.entries.get_mut(index) else {
+            return;
+        };
+        let before = instrument.wanted(class.index());
+        match want {
+            Want::Client(client) => instrument.watchers[class.index()].push(client),
+            Want::Channel(channel) => instrument.channels[class.index()].push(channel),
+        }
+        if !before {
+            // A quote read earlier in this flush may lack what was written before the
+            // interest is there.
+            instrument.read_in = 0;
+            self.publish(index, class);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, index: u32, class: Class, want: Want) {
+        let Some(instrument) = self.entries.get_mut(index) else {
+            return;
+        };
+        let (list, who) = match want {
+            Want::Client(client) => (&mut instrument.watchers[class.index()], client),
+            Want::Channel(channel) => (&mut instrument.channels[class.index()], channel),
+        };
+        if let Some(at) = list.iter().position(|one| *one == who) {
+            list.swap_remove(at);
+        }
+        if instrument.wanted(class.index()) {
+            return;
+        }
+        self.publish(index, class);
+        let Some(instrument) = self.entries.get(index) else {
+            return;
+        };
+        if (0..CLASSES).all(|class| !instrument.wanted(class)) {
+            if let Some(slot) = instrument.slot {
+                self.by_slot[slot.index()] = None;
+            }
+            self.by_key.remove(&instrument.key);
+            self.entries.remove(index);
+        }
+    }
+
+    /// Begins a flush and collects into `changed`, each once, the instruments of the class
+    /// that were written since its last one.
+    pub(crate) fn begin(&mut self, class: Class, changed: &mut Vec<u32>) {
+        self.flush += 1;
+        self.arena.clear();
+        changed.clear();
+        changed.append(&mut self.touched[class.index()]);
+        let by_slot = &self.by_slot;
+        self.table.drain_dirty(class.index(), |slot| {
+            changed.extend(by_slot.get(slot.index()).copied().flatten());
+        });
+        let (entries, flush) = (&mut self.entries, self.flush);
+        changed.retain(|index| {
+            entries
+                .get_mut(*index)
+                .is_some_and(|one| std::mem::replace(&mut one.given_in, flush) != flush)
+        });
+    }
+
+    /// Clients that have the instrument in a subscription of the class.
+    pub(crate) fn watchers(&self, index: u32, class: Class) -> &[u32] {
+        self.entries
+            .get(index)
+            .map_or(&[], |instrument| &instrument.watchers[class.index()])
+    }
+
+    /// Channels of the class that have the instrument.
+    pub(crate) fn channels(&self, index: u32, class: Class) -> &[u32] {
+        self.entries
+            .get(index)
+            .map_or(&[], |instrument| &instrument.channels[class.index()])
+    }
+
+    /// The quote as it is in this flush, read at most once; none without a slot or before
+    /// the first packet.
+    pub(crate) fn quote(&mut self, index: u32) -> Option<&Quote> {
+        let instrument = self.entries.get_mut(index)?;
+        if instrument.read_in != self.flush {
+            instrument.read_in = self.flush;
+            instrument.quote = instrument
+                .slot
+                .and_then(|slot| self.table.read(slot, instrument.key));
+        }
+        instrument.quote.as_ref()
+    }
+
+    /// The item of a `ticks` message, encoded at most once per flush and mode; none where
+    /// there is no quote.
+    pub(crate) fn fragment(&mut self, index: u32, mode: Mode) -> Option<&str> {
+        self.quote(index)?;
+        let instrument = self.entries.get_mut(index)?;
+        let (made_in, range) = &mut instrument.fragments[mode as usize];
+        if *made_in != self.flush {
+            *made_in = self.flush;
+            let start = self.arena.len();
+            self.arena.push_str(&instrument.head);
+            let quote = instrument.quote.as_ref()?;
+            json::write_members(&mut self.arena, &mut json::Comma::after(true), quote, mode);
+            self.arena.push('}');
+            *range = start..self.arena.len();
+        }
+        self.arena.get(range.clone())
+    }
+}
+
+fn head(item: &Item) -> String {
+    let mut head = String::from("{\"token\":");
+    frames::write_text(&mut head, &item.token);
+    let _ = write!(head, ",\"instrument\":\"{}\"", item.key);
+    head
+}
