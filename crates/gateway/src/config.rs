@@ -1,0 +1,40 @@
+use core::time::Duration;
+
+use strikewire_chain::Defaults;
+use strikewire_subscriptions as subscriptions;
+
+/// How the gateway behaves. The defaults are those of the documentation.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Capacity, batches, linger and grace of the subscription book.
+    pub book: subscriptions::Config,
+    /// Strikes of a chain where a request names no width.
+    pub widths: Defaults,
+    /// A calculated chain that is read is calculated anew after this long.
+    pub chain_ttl: Duration,
+    /// How long a request waits for the price of an underlying.
+    pub price_wait: Duration,
+    /// A price is live for this long after its exchange time.
+    pub live_within: Duration,
+    /// The same for MCX, where trades are rarer.
+    pub live_within_mcx: Duration,
+    /// Messages that may wait for one streaming client.
+    pub client_queue: usize,
+    /// Seed of everything random: the ids of stream epochs.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            book: subscriptions::Config::default(),
+            widths: Defaults::default(),
+            chain_ttl: Duration::from_secs(300),
+            price_wait: Duration::from_secs(2),
+            live_within: Duration::from_secs(60),
+            live_within_mcx: Duration::from_secs(300),
+            client_queue: 256,
+            seed: 0,
+        }
+    }
+}

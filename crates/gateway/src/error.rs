@@ -1,0 +1,87 @@
+use strikewire_registry::LookupError;
+use strikewire_subscriptions::Refusal;
+use strikewire_types::InstrumentKey;
+
+/// Why a request was not done. Nothing was changed, unless a variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The instrument, symbol or expiry is not there, or is another kind.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The width, or the price, makes no window.
+    #[error(transparent)]
+    Chain(#[from] strikewire_chain::Error),
+    /// The chain's underlying is not in the instrument master.
+    #[error("no instrument gives a price for {symbol} options")]
+    NoPriceSource {
+        /// The underlying's symbol.
+        symbol: String,
+    },
+    /// No price came in time.
+    #[error("no price for {symbol} ({instrument}) came within {waited_ms} ms")]
+    PriceUnavailable {
+        /// The underlying's symbol.
+        symbol: String,
+        /// The instrument that would have given it.
+        instrument: InstrumentKey,
+        /// How long was waited, in milliseconds.
+        waited_ms: u128,
+    },
+    /// The user has this item with other settings.
+    #[error("user {user} already has {item} with {has}, not {asked}")]
+    Conflict {
+        /// The user.
+        user: u64,
+        /// The item.
+        item: String,
+        /// The settings it has.
+        has: String,
+        /// The settings that were asked for.
+        asked: String,
+    },
+    /// The user has no such item.
+    #[error("user {user} has no {item}")]
+    NoSuchItem {
+        /// The user.
+        user: u64,
+        /// What was asked for.
+        item: String,
+        /// What the user has.
+        choices: Vec<String>,
+    },
+    /// Several items match.
+    #[error("{count} items of user {user} match {item}", count = choices.len())]
+    Ambiguous {
+        /// The user.
+        user: u64,
+        /// What was asked for.
+        item: String,
+        /// What matches.
+        choices: Vec<String>,
+    },
+    /// It does not fit.
+    #[error(transparent)]
+    Capacity(#[from] Refusal),
+    /// The change could not be made durable and was taken back.
+    #[error("the change could not be made durable: {reason}")]
+    NotDurable {
+        /// What the journal says.
+        reason: String,
+    },
+    /// The chain was forced less than a second ago.
+    #[error("the chain was calculated by force a moment ago; try again in {} ms", retry_in.as_millis())]
+    ForcedTooSoon {
+        /// When to ask again.
+        retry_in: core::time::Duration,
+    },
+    /// The stream subscription is not there.
+    #[error("this stream has no subscription {sub}")]
+    NoSuchSubscription {
+        /// The subscription's number.
+        sub: u64,
+    },
+    /// The gateway is shutting down.
+    #[error("the gateway is stopping")]
+    Stopping,
+}

@@ -1,0 +1,648 @@
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use strikewire_chain::{ChainFacts, ChainView, Width};
+use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
+use strikewire_quotes::{Quote, Table};
+use strikewire_registry::{
+    ChainQuery, Instrument, Kind, Ladder, OtherExchange, Registry,
+};
+use strikewire_subscriptions::{Leg, Role};
+use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey, Mode, Price, Tier};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::command::{ChainAsk, Command, Reply, StreamChain, StreamTicks};
+use crate::item::{Holding, ItemKey, ItemSpec};
+use crate::price::source_price;
+use crate::tick::Wakers;
+use crate::{
+    Added, ChainAnswer, Config, Counters, Error, Explanation, InstrumentType, ItemFilter, ItemView,
+    List, Readiness, Removed, StatusView, WsStatus,
+};
+
+/// Asks the running gateway. Cheap to clone; every clone is the same gateway.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    registry: Arc<Registry>,
+    table: Arc<Table>,
+    clock: Clock,
+    commands: mpsc::Sender<Command>,
+    wakers: Arc<Wakers>,
+    counters: Arc<Counters>,
+    readiness: Arc<ArcSwap<Readiness>>,
+    last_id: AtomicU64,
+}
+
+/// A request for an item of a list.
+#[derive(Debug, Clone)]
+pub struct ItemRequest {
+    /// On which list.
+    pub list: List,
+    /// Whose.
+    pub user: u64,
+    /// The underlying's symbol, or the instrument's own.
+    pub symbol: String,
+    /// What kind of thing; absent: an option chain of any kind.
+    pub instrument_type: Option<InstrumentType>,
+    /// Absent: the nearest.
+    pub expiry: Option<Expiry>,
+    /// Absent: by the exchange rule.
+    pub exchange: Option<Exchange>,
+    /// The caller's price of the underlying.
+    pub price: Option<Price>,
+    /// Strikes; absent: by the kind of chain.
+    pub width: Option<u16>,
+    /// Absent: full, ticker for an index.
+    pub mode: Option<Mode>,
+    /// Whether the window follows the price.
+    pub follow: bool,
+    /// The tier of its claim.
+    pub tier: Tier,
+    /// Calculate the chain anew whatever is cached.
+    pub force: bool,
+}
+
+/// A request for a chain.
+#[derive(Debug, Clone)]
+pub struct ChainRequest {
+    /// The underlying's symbol.
+    pub symbol: String,
+    /// Absent: the nearest.
+    pub expiry: Option<Expiry>,
+    /// Absent: by the exchange rule.
+    pub exchange: Option<Exchange>,
+    /// The caller's price of the underlying.
+    pub price: Option<Price>,
+    /// Strikes; absent: by the kind of chain.
+    pub width: Option<u16>,
+    /// Calculate it anew whatever is cached. Streams never do.
+    pub force: bool,
+}
+
+/// A request for a stream of ticks.
+#[derive(Debug, Clone)]
+pub struct TicksRequest {
+    /// References or tokens; an unknown one fails the request.
+    pub instruments: Vec<String>,
+    /// Absent: full, ticker for an index.
+    pub mode: Option<Mode>,
+    /// How often.
+    pub class: Class,
+}
+
+impl Gateway {
+    #[allow(clippy::too_many_arguments)] // called once, by `build`
+    pub(crate) fn new(
+        config: Config,
+        registry: Arc<Registry>,
+        table: Arc<Table>,
+        clock: Clock,
+        commands: mpsc::Sender<Command>,
+        wakers: Arc<Wakers>,
+        counters: Arc<Counters>,
+        readiness: Arc<ArcSwap<Readiness>>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                registry,
+                table,
+                clock,
+                commands,
+                wakers,
+                counters,
+                readiness,
+                last_id: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// The instrument master.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.shared.registry
+    }
+
+    /// The clock that everything runs by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// What the feed thread counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Whether it does its job.
+    #[must_use]
+    pub fn readiness(&self) -> Arc<Readiness> {
+        self.shared.readiness.load_full()
+    }
+
+    /// The last quote of an instrument; absent when it is not subscribed or nothing
+    /// came yet.
+    #[must_use]
+    pub fn quote(&self, key: InstrumentKey) -> Option<Quote> {
+        self.shared.table.quote(key)
+    }
+
+    /// Adds an item to a list, waiting for the price of the underlying if need be.
+    ///
+    /// # Errors
+    ///
+    /// When the item is not listed, does not fit, has other settings already, or no
+    /// price comes in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item may or may not have been added.
+    pub async fn add_item(
+        &self,
+        request: &ItemRequest,
+    ) -> Result<(Added, Option<OtherExchange>), Error> {
+        let (spec, warning) = self.resolve_item(request)?;
+        let _hold = match (spec.holding, request.price) {
+            (Holding::Chain { ladder, .. }, None) => {
+                self.await_price(self.registry().ladder_at(ladder)).await?
+            }
+            _ => None,
+        };
+        let ask = ChainAsk { price: request.price, force: request.force };
+        let added = self
+            .ask(|reply| Command::Add { ask, spec: Box::new(spec), reply })
+            .await?;
+        Ok((added, warning))
+    }
+
+    /// Removes an item from a watchlist.
+    ///
+    /// # Errors
+    ///
+    /// When no item matches, or several do.
+    ///
+    /// # Cancel safety
+    ///
+    /// The item may or may not have been removed.
+    pub async fn remove_item(&self, user: u64, filter: ItemFilter) -> Result<Removed, Error> {
+        self.ask(|reply| Command::Remove { user, filter, reply }).await
+    }
+
+    /// The items of a user's watchlist, in the order of addition.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn list_items(&self, user: u64) -> Result<Vec<ItemView>, Error> {
+        self.ask(|reply| Command::List { user, reply }).await
+    }
+
+    /// A chain, without subscribing it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not listed or there is no price.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn read_chain(
+        &self,
+        request: &ChainRequest,
+    ) -> Result<(ChainAnswer, Option<OtherExchange>), Error> {
+        let (ladder, width, warning) = self.resolve_chain(request)?;
+        let _hold = match request.price {
+            None => self.await_price(ladder).await?,
+            Some(_) => None,
+        };
+        let (ladder, ask) = (ladder.id(), ChainAsk { price: request.price, force: request.force });
+        let answer = self
+            .ask(|reply| Command::ReadChain { ladder, width, ask, reply })
+            .await?;
+        Ok((answer, warning))
+    }
+
+    /// A calculated chain in the form of the contract.
+    #[must_use]
+    pub fn render(&self, answer: &ChainAnswer) -> ChainView {
+        render(self.registry(), answer)
+    }
+
+    /// The last quotes of a chain's contracts, where there are any, by token.
+    #[must_use]
+    pub fn chain_quotes(&self, answer: &ChainAnswer) -> Vec<(String, Quote)> {
+        answer
+            .span
+            .legs(self.registry())
+            .filter_map(|(idx, _, _)| {
+                let contract = self.registry().instrument(idx);
+                Some((contract.token(), self.quote(contract.key())?))
+            })
+            .collect()
+    }
+
+    /// Totals of the subscription book.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn status(&self) -> Result<StatusView, Error> {
+        self.ask(|reply| Command::Status { reply }).await
+    }
+
+    /// All about the connections.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn ws_status(&self) -> Result<WsStatus, Error> {
+        self.ask(|reply| Command::WsStatus { reply }).await
+    }
+
+    /// Who holds an instrument and how it stands on the wire; none when nobody does.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn explain(&self, key: InstrumentKey) -> Result<Option<Explanation>, Error> {
+        self.ask(|reply| Command::Explain { key, reply }).await
+    }
+
+    /// Opens a stream: a handle to subscribe with, and the messages for the client.
+    /// Dropping the handle lets go of everything it subscribed.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn open_stream(&self) -> Result<(StreamClient, mpsc::Receiver<Message>), Error> {
+        let (outbox, messages) = mpsc::channel(self.shared.config.client_queue.max(1));
+        let client = StreamClient {
+            gateway: self.clone(),
+            id: ClientId(self.next_id()),
+            last_sub: 0,
+        };
+        self.send(Command::OpenStream { client: client.id, outbox }).await?;
+        Ok((client, messages))
+    }
+
+    /// Ends the gateway: what is under way is finished, then the owner, the feed and
+    /// the hub end one after the other.
+    ///
+    /// # Cancel safety
+    ///
+    /// The gateway may or may not have been asked.
+    pub async fn stop(&self) {
+        let _ = self.send(Command::Stop).await;
+    }
+
+    fn next_id(&self) -> u64 {
+        self.shared.last_id.fetch_add(1, Relaxed) + 1
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Error> {
+        self.shared.commands.send(command).await.map_err(|_| Error::Stopping)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await?;
+        answer.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// Sends a command from where nothing can be awaited.
+    fn send_detached(&self, command: Command) {
+        if let Err(mpsc::error::TrySendError::Full(command)) =
+            self.shared.commands.try_send(command)
+        {
+            let gateway = self.clone();
+            tokio::spawn(async move { gateway.send(command).await });
+        }
+    }
+
+    fn resolve_chain(
+        &self,
+        request: &ChainRequest,
+    ) -> Result<(Ladder<'_>, Width, Option<OtherExchange>), Error> {
+        let resolved = self.registry().resolve_chain(&ChainQuery {
+            symbol: &request.symbol,
+            kind: None,
+            exchange: request.exchange,
+            expiry: request.expiry,
+        })?;
+        let width = self.width(request.width, resolved.ladder.kind())?;
+        Ok((resolved.ladder, width, resolved.warning))
+    }
+
+    fn width(&self, asked: Option<u16>, kind: Kind) -> Result<Width, Error> {
+        Ok(match asked {
+            Some(width) => Width::new(u32::from(width))?,
+            None => self.shared.config.widths.for_kind(kind),
+        })
+    }
+
+    fn resolve_item(
+        &self,
+        request: &ItemRequest,
+    ) -> Result<(ItemSpec, Option<OtherExchange>), Error> {
+        let query = ChainQuery {
+            symbol: &request.symbol,
+            kind: request.instrument_type.and_then(InstrumentType::option_kind),
+            exchange: request.exchange,
+            expiry: request.expiry,
+        };
+        let single = match request.instrument_type {
+            Some(InstrumentType::Equity) => {
+                Some(self.registry().resolve_equity(request.exchange, &request.symbol)?)
+            }
+            Some(InstrumentType::Future) => Some(self.registry().resolve_future(&query)?),
+            _ => None,
+        };
+        let (symbol, exchange, expiry, instrument_type, holding, warning, mode) = match single {
+            Some(found) => {
+                let instrument = found.instrument;
+                (
+                    instrument.symbol(),
+                    instrument.exchange(),
+                    instrument.expiry(),
+                    match instrument.kind() {
+                        Kind::Equity => InstrumentType::Equity,
+                        _ => InstrumentType::Future,
+                    },
+                    Holding::Single { key: instrument.key() },
+                    found.warning,
+                    mode_of(instrument.kind(), request.mode),
+                )
+            }
+            None => {
+                let resolved = self.registry().resolve_chain(&query)?;
+                let ladder = resolved.ladder;
+                (
+                    ladder.symbol(),
+                    ladder.exchange(),
+                    Some(ladder.expiry()),
+                    InstrumentType::of_options(ladder.kind()),
+                    Holding::Chain {
+                        ladder: ladder.id(),
+                        width: self.width(request.width, ladder.kind())?,
+                    },
+                    resolved.warning,
+                    mode_of(ladder.kind(), request.mode),
+                )
+            }
+        };
+        let spec = ItemSpec {
+            key: ItemKey {
+                user: request.user,
+                list: request.list,
+                symbol: symbol.into(),
+                exchange,
+                instrument_type,
+                expiry,
+            },
+            holding,
+            mode,
+            follow: request.follow,
+            tier: request.tier,
+        };
+        Ok((spec, warning))
+    }
+
+    /// Sees to it that the price of a ladder's underlying is known: where it is not,
+    /// the underlying is held, and the wait is for its first packet.
+    async fn await_price(&self, ladder: Ladder<'_>) -> Result<Option<Hold>, Error> {
+        let source = crate::owner::source_of(ladder)?;
+        let known = || {
+            let now = self.shared.clock.now();
+            source_price(&self.shared.table, &self.shared.config, now, source.key())
+        };
+        if known().is_some() {
+            return Ok(None);
+        }
+        let hold = Hold { gateway: self.clone(), request: self.next_id() };
+        let leg = Leg {
+            key: source.key(),
+            step: source.tick(),
+            mode: Mode::Ticker,
+            role: Role::Underlying,
+            distance: 0,
+        };
+        self.ask(|reply| Command::Hold { request: hold.request, leg, reply }).await?;
+        let wait = self.shared.config.price_wait;
+        let arrived = tokio::time::timeout(wait, async {
+            loop {
+                let mut notified = core::pin::pin!(self.shared.wakers.price.notified());
+                notified.as_mut().enable();
+                // The previous close may arrive a moment before the first price.
+                if known().is_some_and(|price| price.is_live()) {
+                    return;
+                }
+                notified.await;
+            }
+        })
+        .await;
+        if arrived.is_err() && known().is_none() {
+            return Err(Error::PriceUnavailable {
+                symbol: ladder.symbol().to_owned(),
+                instrument: source.key(),
+                waited_ms: wait.as_millis(),
+            });
+        }
+        Ok(Some(hold))
+    }
+}
+
+/// Holds an underlying for as long as a request needs its price.
+#[derive(Debug)]
+struct Hold {
+    gateway: Gateway,
+    request: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.gateway.send_detached(Command::Unhold { request: self.request });
+    }
+}
+
+/// One client of the stream. Dropping it lets go of what it subscribed.
+#[derive(Debug)]
+pub struct StreamClient {
+    gateway: Gateway,
+    id: ClientId,
+    last_sub: u64,
+}
+
+impl Drop for StreamClient {
+    fn drop(&mut self) {
+        self.gateway.send_detached(Command::CloseStream { client: self.id });
+    }
+}
+
+impl StreamClient {
+    /// Streams the ticks of some instruments. `ack` makes the message that goes to
+    /// the client before the first tick.
+    ///
+    /// # Errors
+    ///
+    /// When an instrument is unknown, or they do not fit.
+    ///
+    /// # Cancel safety
+    ///
+    /// The subscription may or may not have been made.
+    pub async fn subscribe_ticks(
+        &mut self,
+        request: &TicksRequest,
+        ack: impl FnOnce(SubId) -> Message,
+    ) -> Result<SubId, Error> {
+        let registry = self.gateway.registry();
+        let mut legs = Vec::with_capacity(request.instruments.len());
+        let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
+        let mut mode = Mode::Ticker;
+        for reference in &request.instruments {
+            let instrument = registry.find(reference)?.instrument;
+            if items.iter().any(|item| item.key == instrument.key()) {
+                continue;
+            }
+            let asked = mode_of(instrument.kind(), request.mode);
+            mode = mode.max(asked);
+            legs.push(Leg { role: Role::Contract, ..leg(instrument, asked) });
+            items.push(FanItem { key: instrument.key(), token: instrument.token().into() });
+        }
+        let sub = self.next_sub();
+        let ticks = StreamTicks { legs, items, mode, class: request.class, ack: ack(sub) };
+        let client = self.id;
+        self.gateway
+            .ask(|reply| Command::StreamTicks { client, sub, ticks, reply })
+            .await?;
+        Ok(sub)
+    }
+
+    /// Streams a chain: a snapshot, then what changes.
+    ///
+    /// # Errors
+    ///
+    /// When it is not listed, does not fit, or no price comes in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// The subscription may or may not have been made.
+    pub async fn subscribe_chain(
+        &mut self,
+        request: &ChainRequest,
+        mode: Option<Mode>,
+        follow: bool,
+        class: Class,
+        ack: impl FnOnce(SubId) -> Message,
+    ) -> Result<SubId, Error> {
+        let sub = self.next_sub();
+        let gateway = &self.gateway;
+        let (ladder, width, _) = gateway.resolve_chain(request)?;
+        let _hold = match request.price {
+            None => gateway.await_price(ladder).await?,
+            Some(_) => None,
+        };
+        let chain = StreamChain {
+            ladder: ladder.id(),
+            width,
+            mode: mode_of(ladder.kind(), mode),
+            follow,
+            price: request.price,
+            class,
+            ack: ack(sub),
+        };
+        let client = self.id;
+        gateway
+            .ask(|reply| Command::StreamChain { client, sub, chain, reply })
+            .await?;
+        Ok(sub)
+    }
+
+    /// Lets go of a subscription; `ack` goes to the client after its last message.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such subscription.
+    ///
+    /// # Cancel safety
+    ///
+    /// The subscription may or may not have ended.
+    pub async fn unsubscribe(&self, sub: SubId, ack: Message) -> Result<(), Error> {
+        let client = self.id;
+        self.gateway
+            .ask(|reply| Command::StreamUnsubscribe { client, sub, ack, reply })
+            .await
+    }
+
+    fn next_sub(&mut self) -> SubId {
+        self.last_sub += 1;
+        SubId(self.last_sub)
+    }
+}
+
+/// The mode of an instrument: full unless asked otherwise, and for an index ticker,
+/// at most quote.
+fn mode_of(kind: Kind, asked: Option<Mode>) -> Mode {
+    match kind {
+        Kind::Index => asked.unwrap_or(Mode::Ticker).min(Mode::Quote),
+        _ => asked.unwrap_or(Mode::Full),
+    }
+}
+
+fn leg(instrument: Instrument<'_>, mode: Mode) -> Leg {
+    Leg {
+        key: instrument.key(),
+        step: instrument.tick(),
+        mode,
+        role: Role::Contract,
+        distance: 0,
+    }
+}
+
+/// A calculated chain in the form of the contract.
+pub(crate) fn render(registry: &Registry, answer: &ChainAnswer) -> ChainView {
+    ChainView::new(
+        &answer.span.window(registry, answer.price.price),
+        &ChainFacts {
+            price_source: answer.price.source,
+            price_time: answer.price.time,
+            price_stale: answer.price.stale,
+            live_ltp: answer.live.map(|live| live.price),
+            calculated_at: answer.calculated_at,
+        },
+    )
+}
+

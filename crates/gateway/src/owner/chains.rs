@@ -1,0 +1,406 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use strikewire_chain::{Band, Decision, Follower, Forced, PriceQuality, Span, Width, Window};
+use strikewire_fanout::{ChainBody, ChainId, Item as FanItem};
+use strikewire_registry::{Instrument, Ladder, LadderId, Registry};
+use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Role};
+use strikewire_types::{InstrumentKey, Mode, Now, Price};
+
+use super::Owner;
+use crate::command::{ChainAnswer, ChainAsk};
+use crate::hub::HubCommand;
+use crate::price::source_price;
+use crate::{Error, SourcePrice, handle};
+
+/// How many calculated chains are kept that nobody follows.
+const IDLE_CHAINS: usize = 1024;
+
+/// Every chain that is followed or was calculated lately, by (ladder, width).
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    by_id: BTreeMap<ChainId, Chain>,
+    by_window: HashMap<(LadderId, Width), ChainId>,
+    by_source: HashMap<InstrumentKey, BTreeSet<ChainId>>,
+    last_id: u64,
+}
+
+/// One chain: its window and who follows it.
+#[derive(Debug)]
+pub(super) struct Chain {
+    ladder: LadderId,
+    width: Width,
+    source: InstrumentKey,
+    follower: Follower,
+    /// What the window was calculated from.
+    price: SourcePrice,
+    last_read: Now,
+    /// Claims that hold the window and follow it, with their mode.
+    members: BTreeMap<Holder, Mode>,
+}
+
+impl Chain {
+    fn span(&self) -> Result<Span, Error> {
+        self.follower.span().ok_or(Error::Stopping)
+    }
+}
+
+impl Chains {
+    pub(super) fn is_source(&self, key: InstrumentKey) -> bool {
+        self.by_source.contains_key(&key)
+    }
+
+    fn insert(&mut self, chain: Chain) -> ChainId {
+        self.last_id += 1;
+        let id = ChainId(self.last_id);
+        self.by_window.insert((chain.ladder, chain.width), id);
+        self.by_source.entry(chain.source).or_default().insert(id);
+        self.by_id.insert(id, chain);
+        id
+    }
+
+    fn remove(&mut self, id: ChainId) {
+        let Some(chain) = self.by_id.remove(&id) else { return };
+        self.by_window.remove(&(chain.ladder, chain.width));
+        if let Some(chains) = self.by_source.get_mut(&chain.source) {
+            chains.remove(&id);
+            if chains.is_empty() {
+                self.by_source.remove(&chain.source);
+            }
+        }
+    }
+
+    /// Forgets the chain that was read longest ago once too many are idle.
+    fn trim(&mut self) -> Option<ChainId> {
+        let idle = || self.by_id.iter().filter(|(_, chain)| chain.members.is_empty());
+        if idle().count() <= IDLE_CHAINS {
+            return None;
+        }
+        let oldest = idle().min_by_key(|(_, chain)| chain.last_read.mono).map(|(id, _)| *id)?;
+        self.remove(oldest);
+        Some(oldest)
+    }
+}
+
+impl Owner {
+    /// The chain of a window, calculated now if it is not known or no longer good.
+    ///
+    /// `client` is used only where the feed has no price at all.
+    pub(super) fn chain_for(
+        &mut self,
+        now: Now,
+        ladder: LadderId,
+        width: Width,
+        client: Option<Price>,
+        force: bool,
+    ) -> Result<ChainId, Error> {
+        let source = source_of(self.registry.ladder_at(ladder))?.key();
+        let known = source_price(&self.table, &self.config, now, source);
+        if let Some(&id) = self.chains.by_window.get(&(ladder, width)) {
+            self.refresh(now, id, known, force)?;
+            return Ok(id);
+        }
+        let price = known
+            .or(client.map(SourcePrice::from_client))
+            .ok_or_else(|| self.no_price(ladder, source))?;
+        let mut follower = Follower::new(ladder, width);
+        let _ = follower.on_price(&self.registry, now, price.price, quality(&price));
+        let id = self.chains.insert(Chain {
+            ladder,
+            width,
+            source,
+            follower,
+            price,
+            last_read: now,
+            members: BTreeMap::new(),
+        });
+        if let Some(gone) = self.chains.trim() {
+            self.tell_hub(HubCommand::RemoveChain { chain: gone });
+        }
+        Ok(id)
+    }
+
+    fn no_price(&self, ladder: LadderId, source: InstrumentKey) -> Error {
+        Error::PriceUnavailable {
+            symbol: self.registry.ladder_at(ladder).symbol().to_owned(),
+            instrument: source,
+            waited_ms: self.config.price_wait.as_millis(),
+        }
+    }
+
+    /// Brings a known chain up to date for somebody who asks for it.
+    fn refresh(
+        &mut self,
+        now: Now,
+        id: ChainId,
+        known: Option<SourcePrice>,
+        force: bool,
+    ) -> Result<(), Error> {
+        let Some(chain) = self.chains.by_id.get_mut(&id) else { return Ok(()) };
+        chain.last_read = now;
+        let Some(price) = known else { return Ok(()) };
+        let (registry, quality) = (&self.registry, quality(&price));
+        let decision = if force {
+            match chain.follower.force(registry, now, price.price, quality) {
+                Forced::TooSoon { retry_in } => return Err(Error::ForcedTooSoon { retry_in }),
+                Forced::Done(decision) => decision,
+            }
+        } else if chain.follower.is_expired(now, self.config.chain_ttl) {
+            chain.follower.recalculate(registry, now, price.price, quality)
+        } else {
+            chain.follower.on_price(registry, now, price.price, quality)
+        };
+        let source = chain.source;
+        if self.decided(now, id, price, decision) {
+            self.settle(now);
+        }
+        self.arm(now, source);
+        Ok(())
+    }
+
+    /// Answers for a chain, shaped by the caller's price if there is one.
+    pub(super) fn chain_answer(
+        &self,
+        now: Now,
+        id: ChainId,
+        ask: ChainAsk,
+    ) -> Result<ChainAnswer, Error> {
+        let chain = self.chains.by_id.get(&id).ok_or(Error::Stopping)?;
+        let live = self.live(now, chain.source);
+        match ask.price {
+            Some(price) => shaped(&self.registry, now, chain.ladder, chain.width, price, live),
+            None => Ok(ChainAnswer {
+                span: chain.span()?,
+                price: chain.price,
+                live,
+                calculated_at: chain.follower.calculated_at().map_or(now.utc, |at| at.utc),
+            }),
+        }
+    }
+
+    fn live(&self, now: Now, source: InstrumentKey) -> Option<SourcePrice> {
+        source_price(&self.table, &self.config, now, source).filter(SourcePrice::is_live)
+    }
+
+    /// Reads a chain without holding anything. A caller's price never enters what is
+    /// shared.
+    pub(super) fn read_chain(
+        &mut self,
+        now: Now,
+        ladder: LadderId,
+        width: Width,
+        ask: ChainAsk,
+    ) -> Result<ChainAnswer, Error> {
+        if let Some(price) = ask.price {
+            let source = source_of(self.registry.ladder_at(ladder))?.key();
+            let live = self.live(now, source);
+            return shaped(&self.registry, now, ladder, width, price, live);
+        }
+        let id = self.chain_for(now, ladder, width, None, ask.force)?;
+        let readers: Vec<Holder> = match self.chains.by_id.get(&id) {
+            Some(chain) => chain.members.keys().copied().collect(),
+            None => Vec::new(),
+        };
+        for holder in readers {
+            self.book.touch(now, holder);
+        }
+        self.chain_answer(now, id, ask)
+    }
+
+    /// The claim's instruments for the window as it stands: the contracts and the
+    /// underlying they need.
+    pub(super) fn chain_legs(&self, id: ChainId, mode: Mode) -> Result<Vec<Leg>, Error> {
+        let chain = self.chains.by_id.get(&id).ok_or(Error::Stopping)?;
+        legs(&self.registry, chain.span()?, mode)
+    }
+
+    pub(super) fn chain_source(&self, id: ChainId) -> Option<InstrumentKey> {
+        self.chains.by_id.get(&id).map(|chain| chain.source)
+    }
+
+    /// Makes a claim follow the chain from now on.
+    pub(super) fn follow(&mut self, now: Now, id: ChainId, holder: Holder, mode: Mode) {
+        let Some(chain) = self.chains.by_id.get_mut(&id) else { return };
+        chain.members.insert(holder, mode);
+        let source = chain.source;
+        self.arm(now, source);
+    }
+
+    /// Ends a claim's following, of whichever chain it followed.
+    pub(super) fn unfollow(&mut self, now: Now, ladder: LadderId, width: Width, holder: Holder) {
+        let Some(id) = self.chains.by_window.get(&(ladder, width)) else { return };
+        let Some(chain) = self.chains.by_id.get_mut(id) else { return };
+        chain.members.remove(&holder);
+        let source = chain.source;
+        self.arm(now, source);
+    }
+
+    /// The price of `key` left its band: rolls what must roll, then watches again.
+    pub(super) fn crossed(&mut self, now: Now, key: InstrumentKey) {
+        let Some(price) = source_price(&self.table, &self.config, now, key) else { return };
+        let ids: Vec<ChainId> = match self.chains.by_source.get(&key) {
+            Some(ids) => ids.iter().copied().collect(),
+            None => return,
+        };
+        for id in ids {
+            let Some(chain) = self.chains.by_id.get_mut(&id) else { continue };
+            if chain.members.is_empty() {
+                continue;
+            }
+            let decision =
+                chain.follower.on_price(&self.registry, now, price.price, quality(&price));
+            self.decided(now, id, price, decision);
+        }
+        self.settle(now);
+        self.arm_band(key);
+    }
+
+    /// Acts on what a price does to a chain: moves its members, and tells its readers.
+    /// False when it does nothing.
+    fn decided(
+        &mut self,
+        now: Now,
+        id: ChainId,
+        price: SourcePrice,
+        decision: Decision,
+    ) -> bool {
+        let rolled = match decision {
+            Decision::Hold | Decision::Confirm => return false,
+            Decision::Recalculated | Decision::Started { .. } => false,
+            Decision::Rolled { .. } => true,
+        };
+        let Some(chain) = self.chains.by_id.get_mut(&id) else { return false };
+        chain.price = price;
+        let members: Vec<(Holder, Mode)> =
+            chain.members.iter().map(|(holder, mode)| (*holder, *mode)).collect();
+        if rolled {
+            for &(holder, mode) in &members {
+                // A window of a ladder that is there cannot fail to have legs.
+                if let Ok(legs) = self.chain_legs(id, mode) {
+                    self.book.replace(now, holder, &legs, &mut self.effects);
+                }
+                self.holder_rolled(holder, id);
+            }
+        }
+        if members.iter().any(|(holder, _)| holder.kind == OwnerKind::Stream) {
+            self.show_chain(now, id);
+        }
+        true
+    }
+
+    /// Gives the hub the chain as it stands.
+    pub(super) fn show_chain(&self, now: Now, id: ChainId) {
+        let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) else { return };
+        let window = chain.span.window(&self.registry, chain.price.price);
+        let view = handle::render(&self.registry, &chain);
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else { return };
+        let item = |instrument: Instrument<'_>| FanItem {
+            key: instrument.key(),
+            token: instrument.token().into(),
+        };
+        let body = ChainBody {
+            fields,
+            legs: window.legs().map(|leg| item(self.registry.instrument(leg.0))).collect(),
+            underlying: window.ladder().price_source().map(item),
+        };
+        self.tell_hub(HubCommand::SetChain { chain: id, body: Box::new(body) });
+    }
+
+    /// Watches the price of an underlying for the chains that are followed.
+    pub(super) fn arm(&mut self, now: Now, source: InstrumentKey) {
+        let Some(band) = self.arm_band(source) else { return };
+        // What moved before the band was armed would otherwise wait for the next tick.
+        let missed = source_price(&self.table, &self.config, now, source)
+            .is_some_and(|price| price.is_live() && band.leaves(price.price));
+        if missed {
+            self.crossed(now, source);
+        }
+    }
+
+    /// Arms the tightest band of the followed chains, and gives it; or, where one of
+    /// them wants the next packet whatever it says, arms for that.
+    fn arm_band(&self, source: InstrumentKey) -> Option<Band> {
+        let (slot, _) = self.table.resolve(source)?;
+        let followed = |chains: &Chains| -> Option<Option<Band>> {
+            let mut tightest: Option<Band> = None;
+            for id in chains.by_source.get(&source)? {
+                let chain = chains.by_id.get(id)?;
+                if chain.members.is_empty() {
+                    continue;
+                }
+                let Some(band) = chain.follower.band() else { return Some(None) };
+                tightest = Some(Band::intersect(tightest.into_iter().chain([band])));
+            }
+            tightest.map(Some)
+        };
+        match followed(&self.chains) {
+            None => self.table.disarm(slot),
+            Some(None) => self.table.arm(slot, Some(Price::from_raw(i64::MAX - 1)), None),
+            Some(Some(band)) => {
+                self.table.arm(slot, band.lower, band.upper);
+                return Some(band);
+            }
+        }
+        None
+    }
+
+    pub(super) fn chain_span(&self, id: ChainId) -> Option<Span> {
+        self.chains.by_id.get(&id)?.follower.span()
+    }
+}
+
+/// The instrument that gives a ladder its price.
+pub(crate) fn source_of(ladder: Ladder<'_>) -> Result<Instrument<'_>, Error> {
+    ladder
+        .price_source()
+        .ok_or_else(|| Error::NoPriceSource { symbol: ladder.symbol().to_owned() })
+}
+
+fn quality(price: &SourcePrice) -> PriceQuality {
+    if price.is_live() {
+        PriceQuality::Live
+    } else {
+        PriceQuality::Stale
+    }
+}
+
+/// The chain as one caller's price makes it.
+fn shaped(
+    registry: &Registry,
+    now: Now,
+    ladder: LadderId,
+    width: Width,
+    price: Price,
+    live: Option<SourcePrice>,
+) -> Result<ChainAnswer, Error> {
+    let window = Window::new(registry.ladder_at(ladder), price, width)?;
+    Ok(ChainAnswer {
+        span: window.span(),
+        price: SourcePrice::from_client(price),
+        live,
+        calculated_at: now.utc,
+    })
+}
+
+fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
+    let source = source_of(registry.ladder_at(span.ladder))?;
+    let mut legs = Vec::with_capacity(2 * span.rungs(registry).len() + 1);
+    legs.push(Leg {
+        key: source.key(),
+        step: source.tick(),
+        mode: Mode::Ticker,
+        role: Role::Underlying,
+        distance: 0,
+    });
+    legs.extend(span.legs(registry).map(|(idx, _, distance)| {
+        let contract = registry.instrument(idx);
+        Leg {
+            key: contract.key(),
+            step: contract.tick(),
+            mode,
+            role: Role::Contract,
+            distance,
+        }
+    }));
+    Ok(legs)
+}
+

@@ -1,0 +1,209 @@
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use strikewire_broker::ConnEvent;
+use strikewire_types::{ConnId, Mono, Now, Utc};
+
+use super::Owner;
+use crate::hub::HubCommand;
+use crate::{ConnState, ConnectionStatus, Readiness, Reason, WsStatus};
+
+/// How often packets per second are taken.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What is known of the connections, for people and for readiness.
+#[derive(Debug)]
+pub(super) struct Conns {
+    conns: Vec<Conn>,
+    /// Connections that may have something to write.
+    awake: BTreeSet<ConnId>,
+    next_sample: Mono,
+    ever_up: bool,
+    all_down_since: Utc,
+}
+
+#[derive(Debug)]
+struct Conn {
+    state: ConnState,
+    since: Utc,
+    attempts: u32,
+    last_error: Option<String>,
+    next_retry: Option<Utc>,
+    packets: u64,
+    packets_per_s: u64,
+}
+
+impl Conns {
+    pub(super) fn new(connections: usize, now: Now) -> Self {
+        let conn = |_| Conn {
+            state: ConnState::Connecting,
+            since: now.utc,
+            attempts: 0,
+            last_error: None,
+            next_retry: None,
+            packets: 0,
+            packets_per_s: 0,
+        };
+        Self {
+            conns: (0..connections).map(conn).collect(),
+            awake: BTreeSet::new(),
+            next_sample: now.mono + SAMPLE_EVERY,
+            ever_up: false,
+            all_down_since: now.utc,
+        }
+    }
+
+    pub(super) fn wake(&mut self, conn: ConnId) {
+        self.awake.insert(conn);
+    }
+
+    pub(super) fn next_awake(&mut self) -> Option<ConnId> {
+        self.awake.pop_first()
+    }
+
+    pub(super) const fn next_sample(&self) -> Mono {
+        self.next_sample
+    }
+
+    fn up(&self) -> usize {
+        self.conns.iter().filter(|conn| conn.state == ConnState::Live).count()
+    }
+}
+
+impl Owner {
+    pub(super) fn handle_conn(&mut self, now: Now, event: &ConnEvent) {
+        self.book.handle_conn(now, event, &mut self.effects);
+        self.conns.wake(event.conn());
+        self.settle(now);
+        let up_before = self.conns.up();
+        let Some(conn) = self.conns.conns.get_mut(event.conn().index()) else { return };
+        match event {
+            ConnEvent::Ready { .. } => return,
+            ConnEvent::Up { conn: id, .. } => {
+                tracing::info!(conn = %id, "Connection up");
+                conn.state = ConnState::Live;
+                conn.since = now.utc;
+                conn.attempts = 0;
+                conn.next_retry = None;
+                self.conns.ever_up = true;
+                if up_before == 0 {
+                    self.notice_all("feed_up", "the broker's feed is up");
+                }
+            }
+            ConnEvent::Down { conn: id, cause, retry_in, .. } => {
+                tracing::warn!(conn = %id, %cause, ?retry_in, "Connection down");
+                metrics::counter!("strikewire_connection_downs_total", "connection" => id.to_string())
+                    .increment(1);
+                if conn.state == ConnState::Live || conn.state == ConnState::Connecting {
+                    conn.since = now.utc;
+                }
+                conn.state = match retry_in {
+                    Some(_) => ConnState::Backoff,
+                    None => ConnState::Stopped,
+                };
+                conn.attempts += 1;
+                conn.last_error = Some(cause.to_string());
+                conn.next_retry = retry_in.map(|wait| now.utc + wait);
+                if up_before > 0 && self.conns.up() == 0 {
+                    self.conns.all_down_since = now.utc;
+                    self.notice_all("feed_down", "no broker connection is up");
+                }
+            }
+        }
+        self.publish_readiness(now);
+    }
+
+    fn notice_all(&self, code: &'static str, detail: &str) {
+        self.tell_hub(HubCommand::NoticeAll { code, detail: detail.to_owned() });
+    }
+
+    /// Takes the packet rates of the second that passed.
+    pub(super) fn sample(&mut self, now: Now) {
+        if now.mono < self.conns.next_sample {
+            return;
+        }
+        self.conns.next_sample = now.mono + SAMPLE_EVERY;
+        for ((_, counters), conn) in self.counters.conns().zip(&mut self.conns.conns) {
+            let packets = counters.packets();
+            conn.packets_per_s = packets - conn.packets;
+            conn.packets = packets;
+        }
+        self.publish_readiness(now);
+    }
+
+    fn publish_readiness(&self, now: Now) {
+        let readiness = self.readiness_now(now);
+        if **self.readiness.load() != readiness {
+            tracing::info!(status = readiness.status, reasons = ?readiness.reasons, "Readiness");
+            self.readiness.store(Arc::new(readiness));
+        }
+    }
+
+    fn readiness_now(&self, now: Now) -> Readiness {
+        if !self.conns.ever_up {
+            return Readiness::starting(self.conns.all_down_since);
+        }
+        let mut reasons = Vec::new();
+        let up = self.conns.up();
+        if up == 0 {
+            reasons.push(Reason {
+                code: "broker_down",
+                detail: "no broker connection is up".into(),
+                since: self.conns.all_down_since,
+            });
+        }
+        for (index, conn) in self.conns.conns.iter().enumerate() {
+            // A connection that is being tried again is the normal course of things
+            // for a while; one that is not, or that stays down, is worth a look.
+            let stuck = conn.state == ConnState::Stopped
+                || (conn.state != ConnState::Live
+                    && now.utc.since(conn.since) > Duration::from_secs(30));
+            if up > 0 && stuck {
+                let error = conn.last_error.as_deref().unwrap_or("not connected yet");
+                reasons.push(Reason {
+                    code: "broker_connection_down",
+                    detail: format!("connection {} is down: {error}", index + 1),
+                    since: conn.since,
+                });
+            }
+        }
+        Readiness {
+            status: if reasons.is_empty() { "ready" } else { "degraded" },
+            reasons,
+        }
+    }
+
+    pub(super) fn ws_status(&self, now: Now) -> WsStatus {
+        let book = self.book.status();
+        let per_connection = self
+            .counters
+            .conns()
+            .zip(&self.conns.conns)
+            .map(|((id, counters), conn)| {
+                let status = ConnectionStatus {
+                    state: conn.state,
+                    since: conn.since,
+                    subscriptions: book.connections[id.index()].charged,
+                    attempts: conn.attempts,
+                    last_error: conn.last_error.clone(),
+                    last_packet_age_ms: counters
+                        .last_packet_age(now.mono)
+                        .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                    packets_per_s: conn.packets_per_s,
+                    next_retry: conn.next_retry,
+                };
+                (id.number(), status)
+            })
+            .collect();
+        WsStatus {
+            total_connections: self.conns.conns.len(),
+            connected_connections: self.conns.up(),
+            per_connection,
+        }
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.conns.up()
+    }
+}

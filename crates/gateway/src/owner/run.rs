@@ -1,0 +1,113 @@
+use strikewire_broker::{ConnEvent, Link};
+use strikewire_types::{Clock, Mono, Now};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+
+use super::Owner;
+use crate::Durability;
+use crate::command::Command;
+use crate::tick::TickEvent;
+
+/// Inputs taken in one turn before the journal commits and the wires are fed.
+const PER_TURN: usize = 256;
+
+/// Everything that can reach the owner.
+pub(crate) struct Inputs {
+    pub(crate) link: Link,
+    pub(crate) ticks: UnboundedReceiver<TickEvent>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) durability: UnboundedReceiver<Durability>,
+}
+
+enum Input {
+    Conn(ConnEvent),
+    Tick(TickEvent),
+    Command(Command),
+    Durability(Durability),
+    Timeout,
+}
+
+impl Inputs {
+    /// The next input, waiting until `deadline` for it; none when there will be no
+    /// more commands.
+    async fn next(&mut self, clock: Clock, deadline: Mono) -> Option<Input> {
+        tokio::select! {
+            biased;
+            Some(event) = self.link.event() => Some(Input::Conn(event)),
+            Some(outcome) = self.durability.recv() => Some(Input::Durability(outcome)),
+            Some(event) = self.ticks.recv() => Some(Input::Tick(event)),
+            command = self.commands.recv() => match command {
+                None | Some(Command::Stop) => None,
+                Some(command) => Some(Input::Command(command)),
+            },
+            () = clock.sleep_until(deadline) => Some(Input::Timeout),
+        }
+    }
+
+    /// The next input if there is one now.
+    fn try_next(&mut self) -> Option<Input> {
+        if let Some(event) = self.link.try_event() {
+            return Some(Input::Conn(event));
+        }
+        if let Ok(event) = self.ticks.try_recv() {
+            return Some(Input::Tick(event));
+        }
+        None
+    }
+}
+
+/// Runs the owner until it is asked to stop or nobody can ask anything any more.
+///
+/// # Cancel safety
+///
+/// Not safe to resume; meant to run to its end.
+pub(crate) async fn run(mut owner: Owner, mut inputs: Inputs, clock: Clock) {
+    loop {
+        let deadline = owner.deadline();
+        let Some(input) = inputs.next(clock, deadline).await else { break };
+        let now = clock.now();
+        owner.handle(now, input);
+        for _ in 1..PER_TURN {
+            let Some(input) = inputs.try_next() else { break };
+            owner.handle(now, input);
+        }
+        owner.finish_turn(now, &mut inputs.link);
+    }
+    tracing::info!("Owner stopped");
+}
+
+impl Owner {
+    /// When time itself is the next input.
+    fn deadline(&self) -> Mono {
+        let sample = self.conns.next_sample();
+        self.book.poll_timeout().map_or(sample, |timeout| timeout.min(sample))
+    }
+
+    fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Conn(event) => self.handle_conn(now, &event),
+            Input::Tick(TickEvent::Crossed { key, .. }) => self.crossed(now, key),
+            Input::Tick(TickEvent::FirstPacket { slot, conn }) => {
+                self.book
+                    .handle_first_packet(now, slot, conn, &mut self.effects);
+                self.settle(now);
+            }
+            Input::Command(command) => self.handle_command(now, command),
+            Input::Durability(outcome) => {
+                for item in self.parked.decide(&outcome) {
+                    self.let_go_of_item(now, item);
+                }
+            }
+            Input::Timeout => self.sample(now),
+        }
+    }
+
+    /// What follows every turn: time that passed, the journal's group, the wires.
+    fn finish_turn(&mut self, now: Now, link: &mut Link) {
+        if self.book.poll_timeout().is_some_and(|timeout| timeout <= now.mono) {
+            self.book.handle_timeout(now, &mut self.effects);
+            self.settle(now);
+        }
+        self.journal.commit();
+        self.feed_wires(now, link);
+    }
+}

@@ -1,0 +1,126 @@
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use strikewire_broker::{self as broker, Feed, port};
+use strikewire_fanout::Hub;
+use strikewire_registry::Registry;
+use strikewire_subscriptions::Book;
+use strikewire_types::Clock;
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+use crate::handle::Gateway;
+use crate::owner::{self, Inputs, Made, Owner};
+use crate::tick::{TickPath, Wakers};
+use crate::{Config, Counters, Durability, Journal, Readiness, hub};
+
+/// Commands that may wait for the owner before those who send them wait too.
+const COMMAND_QUEUE: usize = 1024;
+
+/// A broker's feed with its tick path, to be started on the thread that polls it: its
+/// sockets need not be able to move between threads.
+pub type FeedTask =
+    Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), broker::Error>>>> + Send>;
+
+/// The gateway in parts: a handle, and three tasks that must run for it to work.
+pub struct Parts<O, H> {
+    /// For those who ask.
+    pub gateway: Gateway,
+    /// Runs the broker's feed and the tick path. Ends when the owner has ended.
+    pub feed: FeedTask,
+    /// Runs the owner of the book. Ends by [`Gateway::stop`].
+    pub owner: O,
+    /// Serves streaming clients. Ends when the owner has ended.
+    pub hub: H,
+}
+
+impl<O, H> fmt::Debug for Parts<O, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// Makes a gateway of its parts.
+///
+/// `journal` gets the sender through which it reports what is durable.
+///
+/// # Errors
+///
+/// When the capacities of the configuration make no sense.
+pub fn build<Fd, J, M>(
+    config: Config,
+    registry: Arc<Registry>,
+    clock: Clock,
+    feed: Fd,
+    journal: M,
+) -> Result<
+    Parts<
+        impl Future<Output = ()> + Send,
+        impl Future<Output = ()> + Send,
+    >,
+    strikewire_subscriptions::ConfigError,
+>
+where
+    Fd: Feed + Send + 'static,
+    J: Journal + 'static,
+    M: FnOnce(UnboundedSender<Durability>) -> J,
+{
+    let book = Book::new(config.book.clone())?;
+    let connections = config.book.connections;
+    // Slots rest a second after use, so a few more than can be desired at a time.
+    let (table, writer) = strikewire_quotes::table(2 * config.book.total + 1024);
+    let counters = Arc::new(Counters::new(connections));
+    let wakers = Arc::new(Wakers::default());
+    let now = clock.now();
+    let readiness = Arc::new(ArcSwap::from_pointee(Readiness::starting(now.utc)));
+
+    let (port, link) = port(connections);
+    let (tick_tx, tick_rx) = mpsc::unbounded_channel();
+    let (command_tx, command_rx) = mpsc::channel(COMMAND_QUEUE);
+    let (durable_tx, durable_rx) = mpsc::unbounded_channel();
+    let (hub_tx, hub_rx) = mpsc::unbounded_channel();
+
+    let path = TickPath::new(
+        table.clone(),
+        writer,
+        clock,
+        tick_tx,
+        wakers.clone(),
+        counters.clone(),
+    );
+    let hub = Hub::new(table.clone(), config.seed);
+    let owner = Owner::new(Made {
+        config: config.clone(),
+        registry: registry.clone(),
+        table: table.clone(),
+        counters: counters.clone(),
+        readiness: readiness.clone(),
+        hub: hub_tx,
+        journal: Box::new(journal(durable_tx)),
+        book,
+        now,
+    });
+    let inputs = Inputs {
+        link,
+        ticks: tick_rx,
+        commands: command_rx,
+        durability: durable_rx,
+    };
+    Ok(Parts {
+        gateway: Gateway::new(
+            config,
+            registry,
+            table,
+            clock,
+            command_tx,
+            wakers.clone(),
+            counters,
+            readiness,
+        ),
+        feed: Box::new(move || Box::pin(feed.run(port, path))),
+        owner: owner::run(owner, inputs, clock),
+        hub: hub::run(hub, hub_rx, wakers),
+    })
+}

@@ -1,0 +1,285 @@
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strikewire_types::{ConnId, Mode, Mono, Tier, Utc};
+
+/// What the feed thread counts.
+#[derive(Debug)]
+pub struct Counters {
+    conns: Box<[ConnCounters]>,
+    unresolved: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn new(connections: usize) -> Self {
+        Self {
+            conns: (0..connections).map(|_| ConnCounters::default()).collect(),
+            unresolved: AtomicU64::new(0),
+        }
+    }
+
+    /// Those of one connection.
+    #[must_use]
+    pub fn conn(&self, conn: ConnId) -> &ConnCounters {
+        &self.conns[conn.index()]
+    }
+
+    /// Those of every connection, in order.
+    pub fn conns(&self) -> impl Iterator<Item = (ConnId, &ConnCounters)> {
+        self.conns
+            .iter()
+            .enumerate()
+            .map(|(index, counters)| (ConnId::from_index(index), counters))
+    }
+
+    /// Packets of instruments that nobody wants any more.
+    #[must_use]
+    pub fn unresolved_packets(&self) -> u64 {
+        self.unresolved.load(Relaxed)
+    }
+
+    pub(crate) fn unresolved(&self) {
+        self.unresolved.fetch_add(1, Relaxed);
+    }
+}
+
+/// What the feed thread counts on one connection.
+#[derive(Debug, Default)]
+pub struct ConnCounters {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    packets: AtomicU64,
+    strangers: AtomicU64,
+    undecoded: AtomicU64,
+    gaps: AtomicU64,
+    last_frame: AtomicU64,
+    last_packet: AtomicU64,
+}
+
+impl ConnCounters {
+    pub(crate) fn frame(&self, at: Mono, bytes: usize) {
+        self.frames.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.last_frame.store(at.as_nanos(), Relaxed);
+    }
+
+    pub(crate) fn packet(&self, at: Mono) {
+        self.packets.fetch_add(1, Relaxed);
+        self.last_packet.store(at.as_nanos(), Relaxed);
+    }
+
+    pub(crate) fn stranger(&self) {
+        self.strangers.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn undecoded(&self) {
+        self.undecoded.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn gap(&self) {
+        self.gaps.fetch_add(1, Relaxed);
+    }
+
+    /// Frames received.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Relaxed)
+    }
+
+    /// Bytes in those frames.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Packets of wanted instruments.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Relaxed)
+    }
+
+    /// Packets dropped because another connection is the instrument's home.
+    #[must_use]
+    pub fn strangers(&self) -> u64 {
+        self.strangers.load(Relaxed)
+    }
+
+    /// Parts of frames that could not be decoded.
+    #[must_use]
+    pub fn undecoded_packets(&self) -> u64 {
+        self.undecoded.load(Relaxed)
+    }
+
+    /// Times without data.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Relaxed)
+    }
+
+    /// How long ago the last packet of a wanted instrument arrived; absent when none
+    /// ever did.
+    #[must_use]
+    pub fn last_packet_age(&self, now: Mono) -> Option<Duration> {
+        match self.last_packet.load(Relaxed) {
+            0 => None,
+            at => Some(now.since(Mono::from_nanos(at))),
+        }
+    }
+}
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnState {
+    /// It was never up.
+    Connecting,
+    /// It is up.
+    Live,
+    /// It is down and will be tried again.
+    Backoff,
+    /// It is down for good.
+    Stopped,
+}
+
+impl ConnState {
+    /// `live` and so on.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Backoff => "backoff",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One connection in `ws-status`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConnectionStatus {
+    /// Where it stands.
+    pub state: ConnState,
+    /// Since when.
+    pub since: Utc,
+    /// Wire slots it is charged for.
+    pub subscriptions: usize,
+    /// Attempts since it was last up.
+    pub attempts: u32,
+    /// Why it was last down; null when it never was.
+    pub last_error: Option<String>,
+    /// Milliseconds since the last packet; null when none ever arrived.
+    pub last_packet_age_ms: Option<u64>,
+    /// Packets in the last whole second.
+    pub packets_per_s: u64,
+    /// When it is tried again; null while it is up or when it will not be.
+    pub next_retry: Option<Utc>,
+}
+
+/// All connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct WsStatus {
+    /// Connections there are.
+    pub total_connections: usize,
+    /// Connections that are up.
+    pub connected_connections: usize,
+    /// By number, from 1.
+    pub per_connection: BTreeMap<u8, ConnectionStatus>,
+}
+
+/// Totals of the subscription book.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatusView {
+    /// Distinct instruments desired: tier A and tier B together.
+    pub total_subscriptions: usize,
+    /// How many there may be.
+    pub max_capacity: usize,
+    /// The share in use, in percent.
+    pub utilization_percent: f64,
+    /// Wire slots by connection; may exceed the total during a migration or a roll.
+    pub ws_usage: BTreeMap<u8, usize>,
+    /// Instruments held in tier A only.
+    pub tier_a_count: usize,
+    /// Instruments held in tier B.
+    pub tier_b_count: usize,
+    /// Instruments by the highest mode asked for.
+    pub by_mode: BTreeMap<Mode, usize>,
+    /// Connections that are up.
+    pub connected_connections: usize,
+    /// Connections there are.
+    pub total_connections: usize,
+    /// Instruments that nobody wants any more but that stay on the wire for a moment.
+    pub lingering: usize,
+    /// Instruments that wait for room on a connection.
+    pub unplaced: usize,
+}
+
+/// Who holds an instrument.
+#[derive(Debug, Clone, Serialize)]
+pub struct HolderView {
+    /// `watchlist`, `explicit`, `tier_b`, `stream`, `indicator` or `request`.
+    pub kind: &'static str,
+    /// The user, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<u64>,
+    /// For what: the item, the channel or the request.
+    pub why: String,
+    /// In which tier.
+    pub tier: Tier,
+    /// In which mode.
+    pub mode: Mode,
+    /// Since when.
+    pub since: Utc,
+}
+
+/// All about the subscription of one instrument.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The highest tier it is held in.
+    pub tier: Tier,
+    /// The highest mode it is held in.
+    pub mode: Mode,
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    pub state: String,
+    /// Its connection; absent while it waits for one.
+    pub connection: Option<ConnId>,
+    /// Since when it is desired.
+    pub since: Utc,
+    /// Who holds it.
+    pub holders: Vec<HolderView>,
+}
+
+/// Whether the gateway does its job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// `ready`, `degraded` or `starting`.
+    pub status: &'static str,
+    /// What there is to say.
+    pub reasons: Vec<Reason>,
+}
+
+impl Readiness {
+    /// Not serving yet.
+    pub(crate) fn starting(since: Utc) -> Self {
+        Self {
+            status: "starting",
+            reasons: vec![Reason {
+                code: "broker_connecting",
+                detail: "no broker connection has been up yet".into(),
+                since,
+            }],
+        }
+    }
+}
+
+/// One thing to know about readiness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// A stable code.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub detail: String,
+    /// Since when.
+    pub since: Utc,
+}
