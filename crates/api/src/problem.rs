@@ -1,0 +1,319 @@
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use strikewire_gateway::Error;
+use strikewire_gateway::registry::LookupError;
+
+/// The stable codes of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Code {
+    /// The body or a message is not JSON.
+    InvalidJson,
+    /// A field is missing.
+    MissingField,
+    /// A field or parameter is not known.
+    UnknownField,
+    /// A field has the wrong type, or a text is not what it should be.
+    InvalidValue,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// The body is too large.
+    TooLarge,
+    /// There is no such path.
+    NotFound,
+    /// The path does not know the method.
+    MethodNotAllowed,
+    /// The symbol is not listed.
+    UnknownSymbol,
+    /// The expiry is not listed for the symbol.
+    UnlistedExpiry,
+    /// No instrument has this token or key.
+    UnknownInstrument,
+    /// Nobody holds this instrument.
+    NotSubscribed,
+    /// The user has no such item.
+    UnknownItem,
+    /// The stream has no such subscription.
+    UnknownSubscription,
+    /// The item is there with other settings.
+    Conflict,
+    /// The symbol has no contracts of the asked kind.
+    WrongInstrumentType,
+    /// The symbol has no options.
+    NoOptions,
+    /// Several items or instruments match.
+    Ambiguous,
+    /// A price must be above 0.
+    InvalidPrice,
+    /// A width must be odd, 1 to 1001.
+    InvalidWidth,
+    /// The chain was forced a moment ago.
+    ForcedTooSoon,
+    /// No price of the underlying came in time.
+    PriceUnavailable,
+    /// It does not fit.
+    CapacityExhausted,
+    /// The change could not be made durable.
+    NotDurable,
+    /// The server is starting or stopping.
+    NotReady,
+    /// A defect of the server.
+    Internal,
+}
+
+impl Code {
+    /// The code as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::MissingField => "missing_field",
+            Self::UnknownField => "unknown_field",
+            Self::InvalidValue => "invalid_value",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnknownSymbol => "unknown_symbol",
+            Self::UnlistedExpiry => "unlisted_expiry",
+            Self::UnknownInstrument => "unknown_instrument",
+            Self::NotSubscribed => "not_subscribed",
+            Self::UnknownItem => "unknown_item",
+            Self::UnknownSubscription => "unknown_subscription",
+            Self::Conflict => "conflict",
+            Self::WrongInstrumentType => "wrong_instrument_type",
+            Self::NoOptions => "no_options",
+            Self::Ambiguous => "ambiguous",
+            Self::InvalidPrice => "invalid_price",
+            Self::InvalidWidth => "invalid_width",
+            Self::ForcedTooSoon => "forced_too_soon",
+            Self::PriceUnavailable => "price_unavailable",
+            Self::CapacityExhausted => "capacity_exhausted",
+            Self::NotDurable => "not_durable",
+            Self::NotReady => "not_ready",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidJson | Self::MissingField | Self::UnknownField | Self::InvalidValue => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotFound
+            | Self::UnknownSymbol
+            | Self::UnlistedExpiry
+            | Self::UnknownInstrument
+            | Self::NotSubscribed
+            | Self::UnknownItem
+            | Self::UnknownSubscription => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::WrongInstrumentType
+            | Self::NoOptions
+            | Self::Ambiguous
+            | Self::InvalidPrice
+            | Self::InvalidWidth => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ForcedTooSoon => StatusCode::TOO_MANY_REQUESTS,
+            Self::PriceUnavailable
+            | Self::CapacityExhausted
+            | Self::NotDurable
+            | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "The body is not JSON",
+            Self::MissingField => "A field is missing",
+            Self::UnknownField => "A field is not known",
+            Self::InvalidValue => "A value is not what it should be",
+            Self::UnsupportedMediaType => "The body must be application/json",
+            Self::TooLarge => "The body is too large",
+            Self::NotFound => "There is no such path",
+            Self::MethodNotAllowed => "The path does not know this method",
+            Self::UnknownSymbol => "The symbol is not listed",
+            Self::UnlistedExpiry => "The expiry is not listed",
+            Self::UnknownInstrument => "The instrument is not listed",
+            Self::NotSubscribed => "Nobody holds this instrument",
+            Self::UnknownItem => "There is no such item",
+            Self::UnknownSubscription => "There is no such subscription",
+            Self::Conflict => "The item is there with other settings",
+            Self::WrongInstrumentType => "The symbol has another instrument type",
+            Self::NoOptions => "The symbol has no options",
+            Self::Ambiguous => "Several match",
+            Self::InvalidPrice => "The price must be above 0",
+            Self::InvalidWidth => "The width must be odd, from 1 to 1001",
+            Self::ForcedTooSoon => "The chain was forced a moment ago",
+            Self::PriceUnavailable => "The price of the underlying is not known",
+            Self::CapacityExhausted => "It does not fit",
+            Self::NotDurable => "The change could not be made durable",
+            Self::NotReady => "The server is not ready",
+            Self::Internal => "The server made a mistake",
+        }
+    }
+}
+
+/// What went wrong, as RFC 9457 has it. The request id is added on the way out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// A reference for the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// The stable code.
+    pub code: Code,
+    /// The field or parameter it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What would have been accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// What a refused request would have needed.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
+    /// The request it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Seconds after which a retry makes sense.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+/// The room a refused request would have needed, in instruments.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Room {
+    /// Instruments that it would have put on the wire.
+    pub needed: usize,
+    /// Slots that are free.
+    pub free: usize,
+    /// Slots that eviction could have freed.
+    pub evictable: usize,
+}
+
+impl Problem {
+    /// A problem of `code`.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:strikewire:problem:{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: detail.into(),
+            code,
+            field: None,
+            choices: Vec::new(),
+            room: None,
+            request_id: None,
+            retry_after: match code.status().as_u16() {
+                429 | 503 => Some(1),
+                _ => None,
+            },
+        }
+    }
+
+    /// About a field or parameter.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// With what would have been accepted.
+    #[must_use]
+    pub fn choices(mut self, choices: Vec<String>) -> Self {
+        self.choices = choices;
+        self
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        let problem = |code: Code| Self::new(code, detail.clone());
+        match error {
+            Error::Lookup(lookup) => from_lookup(&lookup),
+            Error::Chain(strikewire_gateway::chain::Error::Width { .. }) => {
+                problem(Code::InvalidWidth).field("width")
+            }
+            Error::Chain(strikewire_gateway::chain::Error::Price { .. }) => {
+                problem(Code::InvalidPrice).field("underlying_ltp")
+            }
+            Error::NoPriceSource { .. } => problem(Code::NoOptions).field("symbol"),
+            Error::PriceUnavailable { .. } => problem(Code::PriceUnavailable),
+            Error::Conflict { .. } => problem(Code::Conflict),
+            Error::NoSuchItem { choices, .. } => problem(Code::UnknownItem).choices(choices),
+            Error::Ambiguous { choices, .. } => problem(Code::Ambiguous).choices(choices),
+            Error::Capacity(refusal) => Self {
+                room: Some(Room {
+                    needed: refusal.needed,
+                    free: refusal.free,
+                    evictable: refusal.evictable,
+                }),
+                ..problem(Code::CapacityExhausted)
+            },
+            Error::NotDurable { .. } => problem(Code::NotDurable),
+            Error::ForcedTooSoon { .. } => problem(Code::ForcedTooSoon),
+            Error::NoSuchSubscription { .. } => problem(Code::UnknownSubscription).field("sub"),
+            Error::Stopping => problem(Code::NotReady),
+            _ => problem(Code::Internal),
+        }
+    }
+}
+
+impl From<LookupError> for Problem {
+    fn from(error: LookupError) -> Self {
+        from_lookup(&error)
+    }
+}
+
+fn from_lookup(error: &LookupError) -> Problem {
+    let (code, field) = match error {
+        LookupError::UnknownSymbol { .. } => (Code::UnknownSymbol, "symbol"),
+        LookupError::UnlistedExpiry { .. } => (Code::UnlistedExpiry, "expiry"),
+        LookupError::UnknownReference { .. } => (Code::UnknownInstrument, "instrument"),
+        LookupError::WrongKind { .. } => (Code::WrongInstrumentType, "instrument_type"),
+        LookupError::NoOptions { .. } => (Code::NoOptions, "symbol"),
+        LookupError::Ambiguous { .. } => (Code::Ambiguous, "instrument"),
+        _ => return Problem::new(Code::Internal, error.to_string()),
+    };
+    Problem::new(code, error.to_string()).field(field).choices(error.choices())
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // The body is written by the middleware that knows the request's id.
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The response of a problem to the request of `request_id`.
+pub(crate) fn respond(mut problem: Problem, request_id: &str) -> Response {
+    problem.request_id = Some(request_id.to_owned());
+    let status = problem.code.status();
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

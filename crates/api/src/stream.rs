@@ -1,0 +1,321 @@
+use core::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message as WsMessage, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use strikewire_fanout::{Class, Message, SubId};
+use strikewire_gateway::{ChainRequest, StreamClient, TicksRequest};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::extract::{self, Fields};
+use crate::{Api, Code, Problem};
+
+/// The largest message a client may send.
+const MESSAGE_LIMIT: usize = 64 * 1024;
+/// Instruments in one subscription that is flushed after each feed batch.
+const BATCH_LIMIT: usize = 200;
+/// Instruments in one subscription.
+const INSTRUMENT_LIMIT: usize = 5_000;
+/// How long a client may take to accept one write.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a goodbye may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+const GOING_AWAY: u16 = 1001;
+const TOO_SLOW: u16 = 4008;
+
+pub(crate) async fn upgrade(
+    State(api): State<Api>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    let (client, messages) = api.gateway.open_stream().await?;
+    // The defaults are made for few sockets: 128 KiB to read and no bound to write.
+    Ok(upgrade
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(16 * 1024)
+        .max_write_buffer_size(1024 * 1024)
+        .max_message_size(MESSAGE_LIMIT)
+        .max_frame_size(MESSAGE_LIMIT)
+        .on_upgrade(move |socket| serve(socket, client, messages, api.stop)))
+}
+
+/// One client: this task reads and obeys, another one writes.
+async fn serve(
+    socket: WebSocket,
+    mut client: StreamClient,
+    messages: mpsc::Receiver<Message>,
+    stop: CancellationToken,
+) {
+    let (sender, mut receiver) = socket.split();
+    let (direct_tx, direct_rx) = mpsc::channel(64);
+    let ended = CancellationToken::new();
+    let writer = tokio::spawn(write(sender, messages, direct_rx, stop.clone(), ended.clone()));
+    loop {
+        let message = tokio::select! {
+            message = receiver.next() => message,
+            () = ended.cancelled() => break,
+        };
+        let text = match message {
+            Some(Ok(WsMessage::Text(text))) => text,
+            Some(Ok(WsMessage::Binary(_))) => {
+                let problem = Problem::new(Code::InvalidValue, "messages are JSON text");
+                if direct_tx.send(error(&Value::Null, &problem)).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => continue,
+            Some(Ok(WsMessage::Close(_)) | Err(_)) | None => break,
+        };
+        if let Some(reply) = obey(&mut client, &text).await
+            && direct_tx.send(reply).await.is_err()
+        {
+            break;
+        }
+    }
+    drop(client);
+    drop(direct_tx);
+    // The writer ends when its queue does; a stuck one is let go.
+    let _ = tokio::time::timeout(CLOSE_LIMIT, writer).await;
+}
+
+async fn write(
+    mut sender: SplitSink<WebSocket, WsMessage>,
+    mut messages: mpsc::Receiver<Message>,
+    mut direct: mpsc::Receiver<String>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+) {
+    // Whatever ends the writer ends the reader.
+    let _guard = ended.drop_guard();
+    let goodbye = loop {
+        let first = tokio::select! {
+            () = stop.cancelled() => break Some((GOING_AWAY, "the server is stopping")),
+            text = direct.recv() => match text {
+                Some(text) => WsMessage::text(text),
+                // The reader has ended: the client is gone or said goodbye.
+                None => break None,
+            },
+            message = messages.recv() => match message {
+                Some(message) => frame(&message),
+                None => break Some((TOO_SLOW, "too slow: the queue stayed full for 30 s")),
+            },
+        };
+        let written = tokio::time::timeout(WRITE_LIMIT, async {
+            sender.feed(first).await?;
+            while let Ok(message) = messages.try_recv() {
+                sender.feed(frame(&message)).await?;
+            }
+            sender.flush().await
+        })
+        .await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => break Some((TOO_SLOW, "too slow: one write took 30 s")),
+        }
+    };
+    let close = goodbye.map(|(code, reason)| CloseFrame {
+        code,
+        reason: Utf8Bytes::from_static(reason),
+    });
+    let _ = tokio::time::timeout(CLOSE_LIMIT, sender.send(WsMessage::Close(close))).await;
+}
+
+fn frame(message: &Message) -> WsMessage {
+    WsMessage::text(&**message)
+}
+
+#[derive(Debug, Deserialize)]
+struct SubscribeTicks {
+    instruments: Vec<String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    conflate_ms: Option<u32>,
+}
+
+impl Fields for SubscribeTicks {
+    const FIELDS: &'static [&'static str] =
+        &["action", "id", "channel", "instruments", "mode", "conflate_ms"];
+}
+
+#[derive(Debug, Deserialize)]
+struct SubscribeChain {
+    symbol: String,
+    #[serde(default)]
+    expiry: Option<String>,
+    #[serde(default)]
+    exchange: Option<String>,
+    #[serde(default)]
+    underlying_ltp: Option<f64>,
+    #[serde(default)]
+    width: Option<i64>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    follow: Option<bool>,
+    #[serde(default)]
+    conflate_ms: Option<u32>,
+}
+
+impl Fields for SubscribeChain {
+    const FIELDS: &'static [&'static str] = &[
+        "action",
+        "id",
+        "channel",
+        "symbol",
+        "expiry",
+        "exchange",
+        "underlying_ltp",
+        "width",
+        "mode",
+        "follow",
+        "conflate_ms",
+    ];
+}
+
+#[derive(Debug, Deserialize)]
+struct Unsubscribe {
+    sub: u64,
+}
+
+impl Fields for Unsubscribe {
+    const FIELDS: &'static [&'static str] = &["action", "id", "sub"];
+}
+
+/// Does what a client's message asks; gives what to answer besides what the hub
+/// sends itself.
+async fn obey(client: &mut StreamClient, text: &str) -> Option<String> {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(problem) => {
+            let problem =
+                Problem::new(Code::InvalidJson, format!("the message is not JSON: {problem}"));
+            return Some(error(&Value::Null, &problem));
+        }
+    };
+    let id = value.get("id").cloned().unwrap_or(Value::Null);
+    match act(client, value, &id).await {
+        Ok(reply) => reply,
+        Err(problem) => Some(error(&id, &problem)),
+    }
+}
+
+async fn act(
+    client: &mut StreamClient,
+    value: Value,
+    id: &Value,
+) -> Result<Option<String>, Problem> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    match (text("action"), text("channel")) {
+        (Some("subscribe"), Some("ticks")) => {
+            let body: SubscribeTicks = extract::fields(value)?;
+            let class = class(body.conflate_ms)?;
+            let limit = if class.ms() == 0 { BATCH_LIMIT } else { INSTRUMENT_LIMIT };
+            if body.instruments.is_empty() || body.instruments.len() > limit {
+                return Err(Problem::new(
+                    Code::InvalidValue,
+                    format!(
+                        "instruments: {} are given; 1 to {limit} are accepted",
+                        body.instruments.len()
+                    ),
+                )
+                .field("instruments"));
+            }
+            let request = TicksRequest {
+                instruments: body.instruments,
+                mode: extract::parse("mode", body.mode.as_deref())?,
+                class,
+            };
+            client.subscribe_ticks(&request, |sub| ack(id, sub)).await?;
+            Ok(None)
+        }
+        (Some("subscribe"), Some("chain")) => {
+            let body: SubscribeChain = extract::fields(value)?;
+            let request = ChainRequest {
+                symbol: body.symbol,
+                expiry: extract::parse("expiry", body.expiry.as_deref())?,
+                exchange: extract::parse("exchange", body.exchange.as_deref())?,
+                price: extract::price("underlying_ltp", body.underlying_ltp)?,
+                width: extract::width(body.width)?,
+                force: false,
+            };
+            let mode = extract::parse("mode", body.mode.as_deref())?;
+            let class = class(body.conflate_ms)?;
+            let follow = body.follow.unwrap_or(true);
+            client.subscribe_chain(&request, mode, follow, class, |sub| ack(id, sub)).await?;
+            Ok(None)
+        }
+        (Some("subscribe"), channel) => Err(Problem::new(
+            Code::InvalidValue,
+            match channel {
+                Some(channel) => format!("channel: `{channel}` is not known"),
+                None => "channel: a text is expected".into(),
+            },
+        )
+        .field("channel")
+        .choices(vec!["ticks".into(), "chain".into()])),
+        (Some("unsubscribe"), _) => {
+            let body: Unsubscribe = extract::fields(value)?;
+            let sub = SubId(body.sub);
+            client.unsubscribe(sub, ack(id, sub)).await?;
+            Ok(None)
+        }
+        (Some("ping"), _) => {
+            let mut pong = json!({"type": "pong", "results": []});
+            echo(&mut pong, id);
+            Ok(Some(pong.to_string()))
+        }
+        (action, _) => Err(Problem::new(
+            Code::InvalidValue,
+            match action {
+                Some(action) => format!("action: `{action}` is not known"),
+                None => "action: a text is expected".into(),
+            },
+        )
+        .field("action")
+        .choices(vec!["subscribe".into(), "unsubscribe".into(), "ping".into()])),
+    }
+}
+
+fn class(ms: Option<u32>) -> Result<Class, Problem> {
+    let ms = ms.unwrap_or(250);
+    Class::from_ms(ms).ok_or_else(|| {
+        Problem::new(Code::InvalidValue, format!("conflate_ms: {ms} is not offered"))
+            .field("conflate_ms")
+            .choices(Class::ALL.iter().map(|class| class.ms().to_string()).collect())
+    })
+}
+
+fn ack(id: &Value, sub: SubId) -> Message {
+    let mut ack = json!({"type": "ack", "sub": sub.0});
+    echo(&mut ack, id);
+    ack.to_string().into()
+}
+
+fn error(id: &Value, problem: &Problem) -> String {
+    let mut error = json!({
+        "type": "error",
+        "code": problem.code.as_str(),
+        "detail": problem.detail,
+    });
+    echo(&mut error, id);
+    if let Some(field) = &problem.field {
+        error["field"] = field.as_str().into();
+    }
+    if !problem.choices.is_empty() {
+        error["choices"] = problem.choices.clone().into();
+    }
+    error.to_string()
+}
+
+fn echo(message: &mut Value, id: &Value) {
+    if !id.is_null() {
+        message["id"] = id.clone();
+    }
+}
