@@ -1,0 +1,262 @@
+//! What can be written on the command line. The doc comments are the help texts.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
+use strikewire_chain::Width;
+use strikewire_registry::{Error, Kind, LoadOptions, Registry};
+use strikewire_types::{Clock, Exchange, Expiry, ParseError, Price, Segment, ist_date};
+
+use crate::sim::SimArguments;
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 it cannot be done, 2 wrong usage.";
+
+/// Instruments, option chains and a stand-in for the broker
+#[derive(Debug, Parser)]
+#[command(name = "strikewire", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What an instrument master lists
+    #[command(subcommand)]
+    Instruments(InstrumentsCommand),
+    /// The strikes around the money of one expiry at a given price
+    Chain(ChainArguments),
+    /// A stand-in for the broker's feed that serves any instrument of a master
+    Sim(SimArguments),
+    /// A completion script for a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InstrumentsCommand {
+    /// What became of the rows of a master
+    Stats {
+        #[command(flatten)]
+        master: Master,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// One instrument by its key or token
+    Find {
+        #[command(flatten)]
+        master: Master,
+        /// SEGMENT:ID or a token: NSE_FNO:35060, RELIANCE, RELIANCE_24FEB2026_1440CE,
+        /// GOLD_02APR2026_FUT, BSE:RELIANCE; the year may be left out
+        #[arg(value_name = "REF")]
+        reference: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Instruments that fit some words, the best first
+    Search {
+        #[command(flatten)]
+        master: Master,
+        /// Words in any order: part of a symbol or company, an expiry, a strike, CE, PE,
+        /// FUT, an exchange
+        #[arg(required = true)]
+        query: Vec<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = limit)]
+        limit: usize,
+        /// Only of this segment, such as NSE_FNO
+        #[arg(long)]
+        segment: Option<Segment>,
+        /// Only of this kind, such as OPTSTK
+        #[arg(long)]
+        kind: Option<Kind>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// When options on a symbol expire (futures, if there are no options), soonest first
+    Expiries {
+        #[command(flatten)]
+        master: Master,
+        /// The underlying, such as NIFTY
+        symbol: String,
+        /// NSE, BSE or MCX; otherwise the first that lists contracts on it
+        #[arg(long)]
+        exchange: Option<Exchange>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// All strikes of an expiry with the contracts on them
+    Ladder {
+        #[command(flatten)]
+        master: Master,
+        /// The underlying, such as NIFTY
+        symbol: String,
+        /// Such as 24FEB2026, 24-Feb-2026 or 2026-02-24
+        expiry: Expiry,
+        /// NSE, BSE or MCX; otherwise the first that lists that expiry
+        #[arg(long)]
+        exchange: Option<Exchange>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Makes a realistic master in the compact layout; the same arguments, the same bytes
+    Generate {
+        #[command(flatten)]
+        day: Day,
+        /// How many rows, 2000 to 400000
+        #[arg(long, value_name = "N", default_value_t = strikewire_dhan_sim::generate::Spec::DEFAULT_ROWS)]
+        rows: usize,
+        /// Chooses ids, prices and made-up names
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Where to write it; compressed when the name ends in .gz
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChainArguments {
+    #[command(flatten)]
+    pub(crate) master: Master,
+    /// The underlying, such as RELIANCE
+    pub(crate) symbol: String,
+    /// Such as 24FEB2026, 24-Feb-2026 or 2026-02-24
+    pub(crate) expiry: Expiry,
+    /// The underlying's price in rupees
+    #[arg(long, value_name = "P", value_parser = price, allow_hyphen_values = true)]
+    pub(crate) ltp: Price,
+    /// How many strikes: odd, 1 to 1001 [default: 25 for stocks, 101 for indices, 51 for others]
+    #[arg(long, value_name = "N", value_parser = width)]
+    pub(crate) width: Option<Width>,
+    /// NSE, BSE or MCX; otherwise the first that lists that expiry
+    #[arg(long)]
+    pub(crate) exchange: Option<Exchange>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// How to answer.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Format {
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which day it is.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Day {
+    /// The day to go by, as 2026-02-09, 09FEB2026 or 9-Feb-2026 [default: today in India]
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    as_of: Option<Date>,
+}
+
+impl Day {
+    pub(crate) fn get(self) -> Date {
+        self.get_or(|| None)
+    }
+
+    /// As given, else `other`, else today.
+    pub(crate) fn get_or(self, other: impl FnOnce() -> Option<Date>) -> Date {
+        self.as_of
+            .or_else(other)
+            .unwrap_or_else(|| ist_date(Clock::system().now().utc))
+    }
+}
+
+/// A master to be asked about.
+#[derive(Debug, Args)]
+pub(crate) struct Master {
+    /// The instrument master in the compact layout, .csv or .csv.gz
+    file: PathBuf,
+    #[command(flatten)]
+    day: Day,
+}
+
+impl Master {
+    pub(crate) fn load(&self) -> anyhow::Result<Registry> {
+        load(&self.file, self.day.get())
+    }
+}
+
+pub(crate) fn load(file: &Path, as_of: Date) -> anyhow::Result<Registry> {
+    Registry::from_path(file, &LoadOptions::new(as_of)).map_err(|error| match error {
+        // This one names the file itself.
+        Error::Open { .. } => error.into(),
+        other => anyhow::Error::new(other).context(format!("cannot load {}", file.display())),
+    })
+}
+
+fn date(text: &str) -> Result<Date, ParseError> {
+    text.parse()
+        .map(Expiry::date)
+        .map_err(|_| ParseError::new(text, "a date such as 2026-02-09, 09FEB2026 or 9-Feb-2026"))
+}
+
+fn price(text: &str) -> Result<Price, ParseError> {
+    text.parse()
+        .ok()
+        .filter(|price| *price > Price::ZERO)
+        .ok_or_else(|| {
+            ParseError::new(
+                text,
+                "a price in rupees above 0 with at most four decimals, such as 1440.05",
+            )
+        })
+}
+
+fn width(text: &str) -> Result<Width, ParseError> {
+    let strikes = text
+        .parse()
+        .ok()
+        .and_then(|strikes| Width::new(strikes).ok());
+    strikes.ok_or_else(|| ParseError::new(text, "an odd number of strikes from 1 to 1001"))
+}
+
+fn limit(text: &str) -> Result<usize, ParseError> {
+    let limit = text.parse().ok().filter(|limit| (1..=1000).contains(limit));
+    limit.ok_or_else(|| ParseError::new(text, "a number from 1 to 1000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_day_has_three_spellings() {
+        let day = Date::constant(2026, 2, 9);
+        for text in ["2026-02-09", "09FEB2026", "9-Feb-2026"] {
+            assert_eq!(date(text), Ok(day), "{text}");
+        }
+        for text in ["", "today", "2026-02-30", "9FEB"] {
+            assert!(date(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_checked_where_they_are_written() {
+        assert_eq!(price("1440.05"), Ok(Price::from_raw(14_400_500)));
+        for text in ["0", "-1", "nan", "inf", "1e3", ""] {
+            assert!(price(text).is_err(), "{text}");
+        }
+        assert_eq!(width("25").map(Width::get), Ok(25));
+        for text in ["0", "24", "1003", "-1", "4294967297", "x"] {
+            assert!(width(text).is_err(), "{text}");
+        }
+        assert_eq!(limit("1000"), Ok(1000));
+        assert!(limit("0").is_err());
+    }
+}

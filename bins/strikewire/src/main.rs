@@ -1,0 +1,48 @@
+//! The command line: questions about an instrument master, and the stand-in for the
+//! broker.
+//!
+//! [`arguments`] says what can be written, one module per command does it, and
+//! everything for standard output goes through [`output`].
+
+mod arguments;
+mod chain;
+mod hint;
+mod instruments;
+mod output;
+mod record;
+mod sim;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+use output::Output;
+
+/// 0 done, 1 cannot be done, 2 wrong usage (clap ends the process with that one).
+fn main() -> ExitCode {
+    let Err(error) = run(Arguments::parse().command) else {
+        return ExitCode::SUCCESS;
+    };
+    // Whoever read our output has seen enough, as with `| head`.
+    if output::is_closed_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    // Nobody is left to tell when even this fails.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Instruments(command) => instruments::run(command),
+        Command::Chain(arguments) => chain::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "strikewire", &mut script);
+            Output::new().bytes(&script)
+        }
+    }
+}

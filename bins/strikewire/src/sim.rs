@@ -1,0 +1,304 @@
+//! `strikewire sim`: the stand-in for the broker, until it is told to stop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use strikewire_dhan_sim::market::MarketConfig;
+use strikewire_dhan_sim::{Config, SimHandle, SimServer};
+use strikewire_registry::Registry;
+use strikewire_types::{Clock, ClockSpec, InstrumentKey, ParseError, Price, ist_date};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Day, load};
+use crate::output::{Output, grouped};
+
+/// How often the counters are logged, if they changed.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(crate) struct SimArguments {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9010")]
+    listen: SocketAddr,
+    /// The instrument master in the compact layout, .csv or .csv.gz
+    #[arg(long, value_name = "FILE")]
+    instruments: PathBuf,
+    /// Run on a simulated clock, such as 2026-02-09T10:00:00+05:30@1; the speed may be
+    /// left out. Without --as-of the day is the clock's
+    #[arg(long, value_name = "TIME[@SPEED]")]
+    clock: Option<ClockSpec>,
+    #[command(flatten)]
+    day: Day,
+    /// Chooses the ways of all prices
+    #[arg(long, value_name = "N", default_value_t = MarketConfig::default().seed)]
+    seed: u64,
+    /// Starting prices: a JSON object of instruments and rupees, such as
+    /// {"NIFTY": 25800, "NSE_EQ:2885": 1441.5}; others start at the middle of their ladder
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Standard deviation of an index's relative change over a minute
+    #[arg(long, value_name = "V", default_value_t = MarketConfig::default().volatility, value_parser = volatility)]
+    volatility: f64,
+    /// Trades per second as a multiple of the usual ones
+    #[arg(long, value_name = "N", default_value_t = MarketConfig::default().rate, value_parser = rate)]
+    rate: f64,
+    /// Packets in one frame at most; 1 for the official Python client, which decodes only
+    /// the first
+    #[arg(long, value_name = "N", default_value_t = Config::default().packets_per_frame, value_parser = packets)]
+    packets_per_frame: usize,
+}
+
+pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let as_of = arguments
+        .day
+        .get_or(|| arguments.clock.map(|clock| ist_date(clock.start)));
+    let registry = Arc::new(load(&arguments.instruments, as_of)?);
+    let prices = match &arguments.prices {
+        Some(file) => prices_of(file, &registry)?,
+        None => HashMap::new(),
+    };
+    let config = Config {
+        market: MarketConfig {
+            seed: arguments.seed,
+            volatility: arguments.volatility,
+            rate: arguments.rate,
+            prices,
+        },
+        packets_per_frame: arguments.packets_per_frame,
+        ..Config::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(arguments, registry, config))
+}
+
+async fn serve(
+    arguments: &SimArguments,
+    registry: Arc<Registry>,
+    config: Config,
+) -> anyhow::Result<()> {
+    // Before anybody can know that we run, and wants to stop us.
+    let stop = stopped().context("cannot listen for signals")?;
+    let clock = arguments.clock.map_or_else(Clock::system, Clock::simulated);
+    let server = SimServer::bind(arguments.listen, Arc::clone(&registry), clock, config)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    // It serves all the same when nobody reads this.
+    let _ = Output::new().lines(&banner(arguments, &registry, &server));
+    let handle = server.handle();
+    tokio::select! {
+        () = server.run(stop) => {}
+        () = report(&handle) => {}
+    }
+    let total = handle.counters().total();
+    tracing::info!(packets = total.packets, "stopped");
+    Ok(())
+}
+
+fn banner(arguments: &SimArguments, registry: &Registry, server: &SimServer) -> String {
+    let url = server.url();
+    let file = arguments.instruments.display();
+    let clock = arguments
+        .clock
+        .map_or_else(|| "the system's".to_owned(), |clock| clock.to_string());
+    format!(
+        "Stand-in for the Dhan feed on {url}\n\
+         {} instruments of {file} as of {}, clock {clock}, seed {}\n\
+         \n\
+         Any client id and token will do:\n\
+         \x20 any client   {url}?version=2&authType=2&clientId=1&token=any\n\
+         \x20 strikewired  DHAN_CLIENT_ID=1 DHAN_ACCESS_TOKEN=any strikewired --broker dhan \
+         --dhan-feed-url {url} --instruments {file}\n\
+         \x20 dhanhq       MarketFeed.market_feed_wss = \"{url}\"  (run with --packets-per-frame 1)\n\
+         \n\
+         Ctrl-C stops it.",
+        grouped(registry.len() as u64),
+        registry.as_of(),
+        arguments.seed,
+    )
+}
+
+/// Logs what goes on. Never done.
+async fn report(handle: &SimHandle) {
+    let mut last = handle.counters();
+    loop {
+        tokio::time::sleep(REPORT_EVERY).await;
+        let now = handle.counters();
+        if now != last {
+            let total = now.total();
+            tracing::info!(
+                connected = now.connected,
+                refused = now.refused,
+                displaced = now.displaced,
+                instruments = total.instruments,
+                packets = total.packets,
+                dropped = total.dropped,
+                "serving"
+            );
+            last = now;
+        }
+    }
+}
+
+/// Done at Ctrl-C or SIGTERM.
+#[cfg(unix)]
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Done at Ctrl-C.
+#[cfg(not(unix))]
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+fn prices_of(file: &Path, registry: &Registry) -> anyhow::Result<HashMap<InstrumentKey, Price>> {
+    let context = || format!("cannot use the prices of {}", file.display());
+    let text = fs::read_to_string(file).with_context(context)?;
+    prices(&text, registry).with_context(context)
+}
+
+fn prices(text: &str, registry: &Registry) -> anyhow::Result<HashMap<InstrumentKey, Price>> {
+    let entries: BTreeMap<String, f64> =
+        serde_json::from_str(text).context("not a JSON object of instruments and rupees")?;
+    let mut prices = HashMap::with_capacity(entries.len());
+    for (reference, rupees) in entries {
+        let instrument = registry.find(&reference)?.instrument;
+        let kind = instrument.kind();
+        if kind.is_option() || (kind.is_derivative() && instrument.underlying().is_some()) {
+            bail!("{reference} is {kind}, whose price follows its underlying's; give that one's");
+        }
+        let Some(price) = Price::from_f64(rupees).filter(|price| *price > Price::ZERO) else {
+            bail!("the price {rupees} of {reference} is not above 0");
+        };
+        prices.insert(instrument.key(), price);
+    }
+    Ok(prices)
+}
+
+fn number(
+    text: &str,
+    allowed: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> Result<f64, ParseError> {
+    let number = text.parse().ok().filter(|number| allowed(*number));
+    number.ok_or_else(|| ParseError::new(text, expected))
+}
+
+fn volatility(text: &str) -> Result<f64, ParseError> {
+    number(
+        text,
+        |v| (0.0..=0.1).contains(&v),
+        "a volatility from 0 to 0.1 a minute",
+    )
+}
+
+fn rate(text: &str) -> Result<f64, ParseError> {
+    number(
+        text,
+        |rate| (0.001..=1000.0).contains(&rate),
+        "a rate from 0.001 to 1000",
+    )
+}
+
+fn packets(text: &str) -> Result<usize, ParseError> {
+    let packets = text
+        .parse()
+        .ok()
+        .filter(|packets| (1..=1000).contains(packets));
+    packets.ok_or_else(|| ParseError::new(text, "a number of packets from 1 to 1000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use strikewire_registry::LoadOptions;
+    use strikewire_types::Segment;
+
+    use super::*;
+
+    const MASTER: &str = "\
+SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,SEM_EXPIRY_CODE,SEM_TRADING_SYMBOL,SEM_LOT_UNITS,SEM_CUSTOM_SYMBOL,SEM_EXPIRY_DATE,SEM_STRIKE_PRICE,SEM_OPTION_TYPE,SEM_TICK_SIZE,SEM_EXPIRY_FLAG,SEM_EXCH_INSTRUMENT_TYPE,SEM_SERIES,SM_SYMBOL_NAME
+NSE,I,13,INDEX,0,NIFTY,1.0,Nifty 50,0001-01-01,,XX,0.0500,,INDEX,X,NIFTY
+NSE,D,51714,FUTIDX,0,NIFTY-Mar2026-FUT,65.0,NIFTY MAR FUT,2026-03-30 14:30:00,-0.01000,XX,10.0000,M,FUT,,
+MCX,M,454818,FUTCOM,0,GOLD-02Apr2026-FUT,1.0,GOLD APR FUT,2026-04-02 00:00:00,0.00000,XX,100.0000,M,FUTCOM,2,GOLD
+";
+
+    fn registry() -> Registry {
+        let options = LoadOptions::new("2026-02-09".parse().unwrap());
+        Registry::from_reader(MASTER.as_bytes(), &options).unwrap()
+    }
+
+    #[test]
+    fn prices_are_by_any_reference() {
+        let read = prices(
+            r#"{"nifty": 25867.3, "GOLD_02APR_FUT": 155000}"#,
+            &registry(),
+        )
+        .unwrap();
+        let expected = HashMap::from([
+            (
+                InstrumentKey::new(Segment::IdxI, 13),
+                Price::from_raw(258_673_000),
+            ),
+            (
+                InstrumentKey::new(Segment::McxComm, 454_818),
+                Price::from_rupees(155_000),
+            ),
+        ]);
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn prices_that_mean_nothing_are_refused() {
+        for (text, named) in [
+            (r#"{"NIFTYY": 1}"#, "NIFTYY"),
+            (r#"{"NIFTY": 0}"#, "price 0 of NIFTY"),
+            (r#"{"NIFTY": -1.5}"#, "price -1.5 of NIFTY"),
+            (
+                r#"{"NIFTY_30MAR2026_FUT": 26000}"#,
+                "follows its underlying",
+            ),
+            (r#"{"NIFTY": "26000"}"#, "JSON object"),
+            ("NIFTY,26000", "JSON object"),
+        ] {
+            let error = format!("{:#}", prices(text, &registry()).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_checked_where_they_are_written() {
+        assert_eq!(volatility("0"), Ok(0.0));
+        assert_eq!(rate("2.5"), Ok(2.5));
+        assert_eq!(packets("1"), Ok(1));
+        for text in ["-1", "nan", "inf", "x", ""] {
+            assert!(volatility(text).is_err() && rate(text).is_err() && packets(text).is_err());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Running the program, and the master it is asked about.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::naive::Row;
+
+/// The day on which the generated master is of today.
+pub(crate) const AS_OF: &str = "2026-02-09";
+const ROWS: &str = "5000";
+
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strikewire"));
+    command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+pub(crate) fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Ran {
+    let output = program().args(arguments).output().unwrap();
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs it with `--json`: it must succeed and print one document and nothing else.
+pub(crate) fn json<S: AsRef<OsStr>>(arguments: &[S]) -> Value {
+    let mut all: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
+    all.push(OsStr::new("--json"));
+    let ran = run(&all);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{all:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// Runs it without `--json`: it must succeed and say nothing on standard error.
+pub(crate) fn table<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+    let ran = run(arguments);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    ran.stdout
+}
+
+/// A generated master that all tests read.
+pub(crate) struct Master {
+    _folder: TempDir,
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+impl Master {
+    pub(crate) fn rows(&self) -> Vec<Row<'_>> {
+        self.text.lines().skip(1).map(Row::of).collect()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+}
+
+pub(crate) fn master() -> &'static Master {
+    static MASTER: OnceLock<Master> = OnceLock::new();
+    MASTER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.csv");
+        let file = path.to_str().unwrap();
+        table(&[
+            "instruments",
+            "generate",
+            "--as-of",
+            AS_OF,
+            "--rows",
+            ROWS,
+            "-o",
+            file,
+        ]);
+        let text = fs::read_to_string(&path).unwrap();
+        Master {
+            _folder: folder,
+            path,
+            text,
+        }
+    })
+}

@@ -1,0 +1,16 @@
+//! The Strikewire server as a library: [`Config`] from a file, the environment and
+//! flags; [`Server::start`], the one place where the parts are put together.
+
+mod args;
+mod config;
+mod lock;
+pub mod logging;
+mod master;
+mod server;
+mod standin;
+mod threads;
+
+pub use args::{Args, Broker};
+pub use config::{Config, SAMPLE};
+pub use lock::DataDir;
+pub use server::{Server, interrupted};

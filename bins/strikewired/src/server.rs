@@ -1,0 +1,268 @@
+use core::future::Future;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use strikewire_api::{Api, Metrics};
+use strikewire_dhan::{DhanFeed, FeedConfig, TokenSource};
+use strikewire_gateway::{Gateway, MemoryJournal, Parts, Reason};
+use strikewire_types::Clock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::standin::Standin;
+use crate::threads::{die, vital};
+use crate::{Broker, Config, DataDir, master};
+
+/// Everything must have ended this long after a stop was asked for.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    gateway: Gateway,
+    addr: SocketAddr,
+    broker: Broker,
+    instruments: PathBuf,
+    clock: Clock,
+    stop: CancellationToken,
+    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    hub: tokio::task::JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
+    standin: Option<Standin>,
+    // Last: the lock goes when everything else has.
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Starts everything: the one place where the parts are put together. `metrics`
+    /// renders the process's metrics in the text format of Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// When the data directory is in use, the instrument master cannot be loaded or
+    /// the address is taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: threads that were started go on.
+    pub async fn start(
+        config: Config,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        let data_dir = DataDir::lock(config.data_dir())?;
+        let listener = TcpListener::bind(config.listen())
+            .await
+            .with_context(|| format!("listen = {}", config.listen()))?;
+        let addr = listener.local_addr()?;
+        let clock = config.clock().map_or_else(Clock::system, Clock::simulated);
+        let seed = run_seed(&clock);
+        let (registry, instruments) = master::load(&config, &data_dir, clock.now().utc)?;
+
+        let mut notes = Vec::new();
+        let (standin, feed) = match config.broker() {
+            Broker::Dhan => (None, config.dhan(seed)?),
+            Broker::Sim => {
+                let standin = Standin::start(registry.clone(), clock, config.sim()).await?;
+                if config.clock().is_none() {
+                    notes.push(endless_session(&clock));
+                }
+                let feed = FeedConfig {
+                    url: standin.url.clone(),
+                    client_id: "embedded".into(),
+                    token: TokenSource::Fixed("embedded".to_owned().into()),
+                    ..config.feed(seed)
+                };
+                (Some(standin), feed)
+            }
+        };
+        let feed = DhanFeed::new(feed)?;
+
+        let gateway_config = strikewire_gateway::Config { seed, ..config.gateway().clone() };
+        let Parts { gateway, feed, owner, hub } =
+            strikewire_gateway::build(gateway_config, registry, clock, feed, MemoryJournal::new)?;
+        let threads = vec![
+            vital("owner", move || owner)?,
+            vital("feed", move || async move {
+                if let Err(error) = feed().await {
+                    tracing::error!(%error, "The feed cannot run");
+                }
+            })?,
+        ];
+        let hub = tokio::spawn(hub);
+
+        let stop = CancellationToken::new();
+        let api = Api::new(gateway.clone(), Metrics::new(metrics), notes, stop.clone(), seed);
+        let listener = listener.tap_io(|socket| {
+            let _ = socket.set_nodelay(true);
+        });
+        let serve = axum::serve(listener, strikewire_api::router(api))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let http = tokio::spawn(async move { serve.await });
+
+        Ok(Self {
+            gateway,
+            addr,
+            broker: config.broker(),
+            instruments,
+            clock,
+            stop,
+            http,
+            hub,
+            threads,
+            standin,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The gateway inside.
+    #[must_use]
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What a person who started it wants to know.
+    #[must_use]
+    pub fn banner(&self) -> String {
+        let addr = self.addr;
+        let report = self.gateway.registry().report();
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "\nStrikewire {}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(
+            text,
+            "  instruments  {} loaded as of {} from {}",
+            report.loaded,
+            self.gateway.registry().as_of(),
+            self.instruments.display()
+        );
+        let _ = match (&self.standin, self.clock.is_simulated()) {
+            (Some(standin), false) => writeln!(
+                text,
+                "  broker       embedded stand-in for Dhan at {}; every day is one session \
+                 from 00:00 to 24:00, without end of day",
+                standin.url
+            ),
+            (Some(standin), true) => {
+                writeln!(text, "  broker       embedded stand-in for Dhan at {}", standin.url)
+            }
+            (None, _) => writeln!(text, "  broker       {:?}", self.broker),
+        };
+        let _ = writeln!(text, "  clock        {}", self.clock.now().utc);
+        let _ = writeln!(text, "  REST         http://{addr}/api/v2/");
+        let _ = writeln!(text, "  stream       ws://{addr}/api/v2/stream");
+        let _ = writeln!(text, "  readiness    http://{addr}/readyz");
+        let _ = writeln!(text, "  metrics      http://{addr}/metrics");
+        let _ = writeln!(
+            text,
+            "  access       without API keys: this machine only, and everybody is admin\n\n\
+             Try: curl -s 'http://{addr}/api/v2/option-chain/NIFTY?width=5'\n"
+        );
+        text
+    }
+
+    /// Serves until `asked` completes, then stops.
+    ///
+    /// # Errors
+    ///
+    /// When something did not end in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: threads that were started go on.
+    pub async fn run_until(mut self, asked: impl Future<Output = ()>) -> anyhow::Result<()> {
+        tokio::select! {
+            () = asked => {}
+            ended = &mut self.hub => {
+                if ended.is_err() {
+                    die("hub");
+                }
+            }
+        }
+        self.stop().await
+    }
+
+    /// Stops: no new connections, goodbye to the clients and to the broker.
+    ///
+    /// # Errors
+    ///
+    /// When something did not end in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: what has not ended goes on.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!("Stopping");
+        self.stop.cancel();
+        self.gateway.stop().await;
+        let standin = self.standin;
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            // The stand-in hears the goodbye before it goes.
+            if let Some(standin) = standin {
+                let _ = standin.stop().join();
+            }
+        });
+        let all = async {
+            let _ = ended.await;
+            let _ = self.http.await;
+        };
+        tokio::time::timeout(STOP_LIMIT, all)
+            .await
+            .with_context(|| format!("not everything ended within {} s", STOP_LIMIT.as_secs()))?;
+        tracing::info!("Stopped");
+        Ok(())
+    }
+}
+
+/// Completes at Ctrl-C or SIGTERM.
+///
+/// # Cancel safety
+///
+/// Safe.
+pub async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be caught");
+                core::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Differs from run to run, except on a simulated clock.
+fn run_seed(clock: &Clock) -> u64 {
+    let nanos = clock.now().utc.as_nanos().unsigned_abs();
+    if clock.is_simulated() { nanos } else { nanos ^ (u64::from(std::process::id()) << 32) }
+}
+
+fn endless_session(clock: &Clock) -> Reason {
+    Reason {
+        code: "embedded_session",
+        detail: "the embedded stand-in has one session from 00:00 to 24:00 every day, without \
+                 end of day"
+            .into(),
+        since: clock.now().utc,
+    }
+}
