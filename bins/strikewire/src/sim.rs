@@ -49,9 +49,8 @@ pub(crate) struct SimArguments {
     /// Trades per second as a multiple of the usual ones
     #[arg(long, value_name = "N", default_value_t = MarketConfig::default().rate, value_parser = rate)]
     rate: f64,
-    /// Packets in one frame at most; 1 for the official Python client, which decodes only
-    /// the first
-    #[arg(long, value_name = "N", default_value_t = Config::default().packets_per_frame, value_parser = packets)]
+    /// Packets in one frame at most; the official Python client decodes only the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = packets)]
     packets_per_frame: usize,
 }
 
@@ -123,7 +122,7 @@ fn banner(arguments: &SimArguments, registry: &Registry, server: &SimServer) -> 
          \x20 any client   {url}?version=2&authType=2&clientId=1&token=any\n\
          \x20 strikewired  DHAN_CLIENT_ID=1 DHAN_ACCESS_TOKEN=any strikewired --broker dhan \
          --dhan-feed-url {url} --instruments {file}\n\
-         \x20 dhanhq       MarketFeed.market_feed_wss = \"{url}\"  (run with --packets-per-frame 1)\n\
+         \x20 dhanhq       MarketFeed.market_feed_wss = \"{url}\"\n\
          \n\
          Ctrl-C stops it.",
         grouped(registry.len() as u64),

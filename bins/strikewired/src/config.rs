@@ -115,7 +115,12 @@ impl Default for Dhan {
 
 impl Default for Sim {
     fn default() -> Self {
-        Self { rows: 289_000, seed: 1, volatility: 0.0012, rate: 1.0 }
+        Self {
+            rows: 289_000,
+            seed: 1,
+            volatility: 0.0012,
+            rate: 1.0,
+        }
     }
 }
 
@@ -134,7 +139,11 @@ impl Default for Chain {
 
 impl Default for Subscriptions {
     fn default() -> Self {
-        Self { total: 25_000, in_use_s: 60, migration_grace_s: 5 }
+        Self {
+            total: 25_000,
+            in_use_s: 60,
+            migration_grace_s: 5,
+        }
     }
 }
 
@@ -183,15 +192,19 @@ impl Config {
             "listen = {}: without API keys only a loopback address is served, such as 127.0.0.1:8080",
             file.listen
         );
-        ensure!((1..=64).contains(&file.workers), "workers = {}: expected 1 to 64", file.workers);
+        ensure!(
+            (1..=64).contains(&file.workers),
+            "workers = {}: expected 1 to 64",
+            file.workers
+        );
         ensure!(
             (2_000..=400_000).contains(&file.sim.rows),
             "sim.rows = {}: expected 2000 to 400000",
             file.sim.rows
         );
         ensure!(
-            (0.0..=0.1).contains(&file.sim.volatility),
-            "sim.volatility = {}: expected 0 to 0.1 of the price per minute",
+            (0.0..=0.05).contains(&file.sim.volatility),
+            "sim.volatility = {}: expected 0 to 0.05 of the price per minute",
             file.sim.volatility
         );
         ensure!(
@@ -220,10 +233,11 @@ impl Config {
             book: strikewire_gateway::subscriptions::Config {
                 connections: file.dhan.connections,
                 per_connection: file.dhan.per_connection,
-                total: file
-                    .subscriptions
-                    .total
-                    .min(file.dhan.connections.saturating_mul(file.dhan.per_connection)),
+                total: file.subscriptions.total.min(
+                    file.dhan
+                        .connections
+                        .saturating_mul(file.dhan.per_connection),
+                ),
                 linger: Duration::from_secs(file.chain.linger_s),
                 grace: Duration::from_secs(file.subscriptions.migration_grace_s),
                 in_use: Duration::from_secs(file.subscriptions.in_use_s),
@@ -239,7 +253,11 @@ impl Config {
             client_queue: file.stream.client_queue,
             ..Default::default()
         };
-        Ok(Self { file, clock, gateway })
+        Ok(Self {
+            file,
+            clock,
+            gateway,
+        })
     }
 
     /// The configuration as a file.
@@ -401,5 +419,31 @@ mod tests {
         let config = Config::load(&args).unwrap();
         assert_eq!(config.listen().port(), 2222);
         assert_eq!(config.workers(), 3);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            if let Ok(file) = toml::from_str::<File>(&text) {
+                let _ = Config::validate(file);
+            }
+        }
+
+        #[test]
+        fn no_value_panics(key in "[a-z_]{1,20}", value in "[-0-9.a-z'\"\\[\\]]{0,12}") {
+            if let Ok(file) = toml::from_str::<File>(&format!("[dhan]\n{key} = {value}")) {
+                let _ = Config::validate(file);
+            }
+        }
+
+        #[test]
+        fn no_number_panics(connections: usize, per_connection: usize, width: u16, ttl: u64) {
+            let mut file = File::default();
+            file.dhan.connections = connections;
+            file.dhan.per_connection = per_connection;
+            file.chain.width_stock = width;
+            file.chain.ttl_s = ttl;
+            let _ = Config::validate(file);
+        }
     }
 }

@@ -38,7 +38,11 @@ impl DataDir {
                 bail!(
                     "the data directory {} is in use by {}; stop it, or name another with --data-dir",
                     path.display(),
-                    if holder.is_empty() { "another process" } else { holder }
+                    if holder.is_empty() {
+                        "another process"
+                    } else {
+                        holder
+                    }
                 );
             }
             Err(TryLockError::Error(error)) => {
@@ -49,7 +53,10 @@ impl DataDir {
         file.rewind()?;
         writeln!(file, "process {}", std::process::id())?;
         file.flush()?;
-        Ok(Self { path: path.to_owned(), _lock: file })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: file,
+        })
     }
 
     /// Where it is.
@@ -69,7 +76,10 @@ mod tests {
         let path = dir.path().join("data");
         let first = DataDir::lock(&path).unwrap();
         let error = DataDir::lock(&path).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(first);
         DataDir::lock(&path).unwrap();
     }

@@ -82,9 +82,16 @@ impl Server {
         };
         let feed = DhanFeed::new(feed)?;
 
-        let gateway_config = strikewire_gateway::Config { seed, ..config.gateway().clone() };
-        let Parts { gateway, feed, owner, hub } =
-            strikewire_gateway::build(gateway_config, registry, clock, feed, MemoryJournal::new)?;
+        let gateway_config = strikewire_gateway::Config {
+            seed,
+            ..config.gateway().clone()
+        };
+        let Parts {
+            gateway,
+            feed,
+            owner,
+            hub,
+        } = strikewire_gateway::build(gateway_config, registry, clock, feed, MemoryJournal::new)?;
         let threads = vec![
             vital("owner", move || owner)?,
             vital("feed", move || async move {
@@ -96,7 +103,13 @@ impl Server {
         let hub = tokio::spawn(hub);
 
         let stop = CancellationToken::new();
-        let api = Api::new(gateway.clone(), Metrics::new(metrics), notes, stop.clone(), seed);
+        let api = Api::new(
+            gateway.clone(),
+            Metrics::new(metrics),
+            notes,
+            stop.clone(),
+            seed,
+        );
         let listener = listener.tap_io(|socket| {
             let _ = socket.set_nodelay(true);
         });
@@ -154,7 +167,11 @@ impl Server {
                 standin.url
             ),
             (Some(standin), true) => {
-                writeln!(text, "  broker       embedded stand-in for Dhan at {}", standin.url)
+                writeln!(
+                    text,
+                    "  broker       embedded stand-in for Dhan at {}",
+                    standin.url
+                )
             }
             (None, _) => writeln!(text, "  broker       {:?}", self.broker),
         };
@@ -254,7 +271,11 @@ pub async fn interrupted() {
 /// Differs from run to run, except on a simulated clock.
 fn run_seed(clock: &Clock) -> u64 {
     let nanos = clock.now().utc.as_nanos().unsigned_abs();
-    if clock.is_simulated() { nanos } else { nanos ^ (u64::from(std::process::id()) << 32) }
+    if clock.is_simulated() {
+        nanos
+    } else {
+        nanos ^ (u64::from(std::process::id()) << 32)
+    }
 }
 
 fn endless_session(clock: &Clock) -> Reason {

@@ -18,26 +18,52 @@ const EDGES: &[(&str, &[&str])] = &[
     ("fanout", &["types", "quotes"]),
     (
         "gateway",
-        &["types", "registry", "chain", "broker", "quotes", "subscriptions", "fanout"],
+        &[
+            "types",
+            "registry",
+            "chain",
+            "broker",
+            "quotes",
+            "subscriptions",
+            "fanout",
+        ],
     ),
     ("api", &["gateway", "fanout"]),
 ];
 
 /// Crates that know no runtime: time is an argument.
-const WITHOUT_TOKIO: &[&str] =
-    &["registry", "chain", "broker", "quotes", "subscriptions", "fanout"];
+const WITHOUT_TOKIO: &[&str] = &[
+    "registry",
+    "chain",
+    "broker",
+    "quotes",
+    "subscriptions",
+    "fanout",
+];
 
 #[test]
 fn crates_use_exactly_what_the_architecture_allows() {
-    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs");
+    let metadata = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .expect("cargo metadata runs");
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in &metadata.packages {
-        let Some(name) = package.name.strip_prefix("strikewire-") else { continue };
+        let Some(name) = package.name.strip_prefix("strikewire-") else {
+            continue;
+        };
         if !package.manifest_path.as_str().contains("/crates/") {
             continue;
         }
-        let directory = package.manifest_path.parent().and_then(|path| path.file_name());
-        assert_eq!(directory, Some(name), "a crate's directory is its name without the prefix");
+        let directory = package
+            .manifest_path
+            .parent()
+            .and_then(|path| path.file_name());
+        assert_eq!(
+            directory,
+            Some(name),
+            "a crate's directory is its name without the prefix"
+        );
         let uses = found.entry(name).or_default();
         for dependency in &package.dependencies {
             if dependency.kind == DependencyKind::Normal
@@ -53,7 +79,9 @@ fn crates_use_exactly_what_the_architecture_allows() {
             );
         }
     }
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        EDGES.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = EDGES
+        .iter()
+        .map(|(name, uses)| (*name, uses.iter().copied().collect()))
+        .collect();
     assert_eq!(found, allowed);
 }

@@ -18,7 +18,9 @@ impl Metrics {
     /// Metrics that `render` turns into the text format of Prometheus.
     #[must_use]
     pub fn new(render: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self { render: Box::new(render) }
+        Self {
+            render: Box::new(render),
+        }
     }
 
     /// Brings what is read from the gateway up to date, and renders everything.
@@ -37,8 +39,13 @@ impl Metrics {
         let wires = gateway.ws_status().await?;
         for (id, conn) in &wires.per_connection {
             let id = id.to_string();
-            gauge!("strikewire_connection_up", "connection" => id.clone())
-                .set(if conn.state == strikewire_gateway::ConnState::Live { 1.0 } else { 0.0 });
+            gauge!("strikewire_connection_up", "connection" => id.clone()).set(
+                if conn.state == strikewire_gateway::ConnState::Live {
+                    1.0
+                } else {
+                    0.0
+                },
+            );
             gauge!("strikewire_connection_slots", "connection" => id.clone())
                 .set(conn.subscriptions as f64);
             if let Some(age) = conn.last_packet_age_ms {
@@ -56,7 +63,10 @@ impl Metrics {
             count("strikewire_feed_bytes_total", conn.bytes());
             count("strikewire_feed_packets_total", conn.packets());
             count("strikewire_feed_stranger_packets_total", conn.strangers());
-            count("strikewire_feed_undecoded_packets_total", conn.undecoded_packets());
+            count(
+                "strikewire_feed_undecoded_packets_total",
+                conn.undecoded_packets(),
+            );
             count("strikewire_feed_gaps_total", conn.gaps());
         }
         counter!("strikewire_feed_unresolved_packets_total")

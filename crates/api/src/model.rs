@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
-use strikewire_gateway::chain::ChainView;
 use strikewire_fanout::QuoteJson;
-use strikewire_gateway::{HolderView, InstrumentType, ItemView};
+use strikewire_gateway::chain::ChainView;
 use strikewire_gateway::registry::Instrument;
 use strikewire_gateway::types::{
     Exchange, Expiry, ExpiryKind, InstrumentKey, Mode, OptionType, PriceStep, Segment, Strike,
     Tier, Utc,
 };
+use strikewire_gateway::{HolderView, InstrumentType, ItemView};
 
 use crate::extract::Fields;
 
-/// Adds an item to a watchlist, or subscribes a chain.
+/// Adds an item to a watchlist.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AddRequest {
     /// The user; an integer, or a text of one.
@@ -42,6 +42,12 @@ pub struct AddRequest {
     /// Whether the window follows the price. Default true.
     #[serde(default)]
     pub follow: Option<bool>,
+    /// `TIER_A` or `TIER_B`; only to subscribe.
+    #[serde(default)]
+    pub tier: Option<String>,
+    /// Calculate the chain anew whatever is cached; only to subscribe.
+    #[serde(default)]
+    pub force_recalc: Option<bool>,
 }
 
 impl Fields for AddRequest {
@@ -58,19 +64,10 @@ impl Fields for AddRequest {
     ];
 }
 
-/// Subscribes a chain without putting it on a watchlist.
+/// Subscribes a chain without putting it on a watchlist: an add with two more fields.
 #[derive(Debug, Clone, Deserialize)]
-pub struct SubscribeRequest {
-    /// As in an add.
-    #[serde(flatten)]
-    pub add: AddRequest,
-    /// `TIER_A` or `TIER_B`.
-    #[serde(default)]
-    pub tier: Option<String>,
-    /// Calculate the chain anew whatever is cached.
-    #[serde(default)]
-    pub force_recalc: Option<bool>,
-}
+#[serde(transparent)]
+pub struct SubscribeRequest(pub AddRequest);
 
 impl Fields for SubscribeRequest {
     const FIELDS: &'static [&'static str] = &[
@@ -331,7 +328,12 @@ impl AddRequest {
     pub(crate) fn instrument_type(&self) -> Result<Option<InstrumentType>, crate::Problem> {
         crate::extract::parse("instrument_type", self.instrument_type.as_deref()).map_err(
             |problem| {
-                problem.choices(InstrumentType::ALL.iter().map(ToString::to_string).collect())
+                problem.choices(
+                    InstrumentType::ALL
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect(),
+                )
             },
         )
     }

@@ -289,7 +289,9 @@ fn from_lookup(error: &LookupError) -> Problem {
         LookupError::Ambiguous { .. } => (Code::Ambiguous, "instrument"),
         _ => return Problem::new(Code::Internal, error.to_string()),
     };
-    Problem::new(code, error.to_string()).field(field).choices(error.choices())
+    Problem::new(code, error.to_string())
+        .field(field)
+        .choices(error.choices())
 }
 
 impl IntoResponse for Problem {

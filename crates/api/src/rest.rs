@@ -3,42 +3,33 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use strikewire_fanout::QuoteJson;
+use strikewire_gateway::registry::{Kind, OtherExchange, SearchFilter};
+use strikewire_gateway::types::{Exchange, Expiry, Mode, Segment, Tier};
 use strikewire_gateway::{
     Added, ChainRequest, ItemFilter, ItemRequest, List, StatusView, WsStatus,
 };
-use strikewire_gateway::registry::{Kind, OtherExchange, SearchFilter};
-use strikewire_gateway::types::{Exchange, Expiry, Mode, Segment, Tier};
 
 use crate::extract::{self, Body, Params};
 use crate::model::{
     AddAnswer, AddRequest, ChainAnswer, ExpiriesAnswer, ExpiryView, InstrumentView, RemoveAnswer,
-    RemoveRequest, SearchAnswer, SubscribeRequest, SubscriptionAnswer, WatchlistAnswer, Warning,
+    RemoveRequest, SearchAnswer, SubscribeRequest, SubscriptionAnswer, Warning, WatchlistAnswer,
 };
 use crate::{Api, Code, Problem};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
 pub(crate) async fn add(State(api): State<Api>, Body(body): Body<AddRequest>) -> Answer<AddAnswer> {
-    let request = item_request(&body, List::Watchlist, Tier::A, false)?;
-    add_item(&api, &request).await
+    add_item(&api, &item_request(&body, List::Watchlist)?).await
 }
 
 pub(crate) async fn subscribe(
     State(api): State<Api>,
     Body(body): Body<SubscribeRequest>,
 ) -> Answer<AddAnswer> {
-    let tier = extract::parse("tier", body.tier.as_deref())?.unwrap_or(Tier::A);
-    let force = body.force_recalc.unwrap_or(false);
-    let request = item_request(&body.add, List::Explicit, tier, force)?;
-    add_item(&api, &request).await
+    add_item(&api, &item_request(&body.0, List::Explicit)?).await
 }
 
-fn item_request(
-    body: &AddRequest,
-    list: List,
-    tier: Tier,
-    force: bool,
-) -> Result<ItemRequest, Problem> {
+fn item_request(body: &AddRequest, list: List) -> Result<ItemRequest, Problem> {
     Ok(ItemRequest {
         list,
         user: body.user_id,
@@ -50,8 +41,8 @@ fn item_request(
         width: extract::width(body.width)?,
         mode: extract::parse("mode", body.mode.as_deref())?,
         follow: body.follow.unwrap_or(true),
-        tier,
-        force,
+        tier: extract::parse("tier", body.tier.as_deref())?.unwrap_or(Tier::A),
+        force: body.force_recalc.unwrap_or(false),
     })
 }
 
@@ -73,12 +64,19 @@ async fn add_item(api: &Api, request: &ItemRequest) -> Answer<AddAnswer> {
 
 fn message(request: &ItemRequest, added: &Added) -> String {
     let held = added.instruments_subscribed;
-    let what = if added.chain.is_some() { "contracts" } else { "instrument" };
+    let what = if added.chain.is_some() {
+        "contracts"
+    } else {
+        "instrument"
+    };
     let symbol = &request.symbol;
     if added.already_present {
         format!("{symbol} was there already, with {held} {what}")
     } else {
-        format!("{symbol} added with {held} {what}, {} of them new on the wire", added.newly_on_wire)
+        format!(
+            "{symbol} added with {held} {what}, {} of them new on the wire",
+            added.newly_on_wire
+        )
     }
 }
 
@@ -139,7 +137,13 @@ pub(crate) async fn option_chain(
     Path(symbol): Path<String>,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["expiry", "underlying_ltp", "width", "exchange", "force_recalc"])?;
+    params.only(&[
+        "expiry",
+        "underlying_ltp",
+        "width",
+        "exchange",
+        "force_recalc",
+    ])?;
     let request = ChainRequest {
         symbol,
         expiry: params.get::<Expiry>("expiry")?,
@@ -172,8 +176,11 @@ pub(crate) async fn subscription(
     let instrument = api.gateway.registry().find(&token)?.instrument;
     let key = instrument.key();
     let explanation = api.gateway.explain(key).await?.ok_or_else(|| {
-        Problem::new(Code::NotSubscribed, format!("nobody holds {} ({key})", instrument.token()))
-            .field("token")
+        Problem::new(
+            Code::NotSubscribed,
+            format!("nobody holds {} ({key})", instrument.token()),
+        )
+        .field("token")
     })?;
     let now = api.gateway.clock().now();
     let last_tick_age_ms = api
@@ -200,7 +207,11 @@ pub(crate) async fn subscription(
 
 pub(crate) async fn search(State(api): State<Api>, params: Params) -> Answer<SearchAnswer> {
     params.only(&["q", "limit", "segment", "kind"])?;
-    let Some(query) = params.text("q").map(str::trim).filter(|query| !query.is_empty()) else {
+    let Some(query) = params
+        .text("q")
+        .map(str::trim)
+        .filter(|query| !query.is_empty())
+    else {
         return Err(Problem::new(Code::MissingField, "the parameter q is missing").field("q"));
     };
     let limit = match params.get::<usize>("limit")? {
@@ -244,7 +255,10 @@ pub(crate) async fn expiries(
     let registry = api.gateway.registry();
     let (exchange, expiries) = registry.expiries(params.get("exchange")?, &symbol)?;
     Ok(Json(ExpiriesAnswer {
-        symbol: registry.canonical_symbol(&symbol).unwrap_or(&symbol).to_owned(),
+        symbol: registry
+            .canonical_symbol(&symbol)
+            .unwrap_or(&symbol)
+            .to_owned(),
         exchange,
         expiries: expiries
             .into_iter()
@@ -273,7 +287,10 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Response {
 }
 
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<String, Problem> {
-    api.metrics.render(&api.gateway).await.map_err(Problem::from)
+    api.metrics
+        .render(&api.gateway)
+        .await
+        .map_err(Problem::from)
 }
 
 pub(crate) async fn not_found(uri: axum::http::Uri) -> Problem {
@@ -284,6 +301,8 @@ pub(crate) async fn method_not_allowed(
     method: axum::http::Method,
     uri: axum::http::Uri,
 ) -> Problem {
-    Problem::new(Code::MethodNotAllowed, format!("{} does not know {method}", uri.path()))
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{} does not know {method}", uri.path()),
+    )
 }
-

@@ -67,7 +67,10 @@ pub fn router(api: Api) -> Router {
         .route("/api/v2/watchlist/{user_id}", get(rest::watchlist))
         .route("/api/v2/option-chain/subscribe", post(rest::subscribe))
         .route("/api/v2/option-chain/{symbol}", get(rest::option_chain))
-        .route("/api/v2/subscriptions/status", get(rest::subscriptions_status))
+        .route(
+            "/api/v2/subscriptions/status",
+            get(rest::subscriptions_status),
+        )
         .route("/api/v2/subscriptions/{token}", get(rest::subscription))
         .route("/api/v2/instruments/search", get(rest::search))
         .route("/api/v2/instruments/{symbol}/expiries", get(rest::expiries))

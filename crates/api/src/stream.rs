@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strikewire_fanout::{Class, Message, SubId};
+use strikewire_gateway::types::Mode;
 use strikewire_gateway::{ChainRequest, StreamClient, TicksRequest};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +54,13 @@ async fn serve(
     let (sender, mut receiver) = socket.split();
     let (direct_tx, direct_rx) = mpsc::channel(64);
     let ended = CancellationToken::new();
-    let writer = tokio::spawn(write(sender, messages, direct_rx, stop.clone(), ended.clone()));
+    let writer = tokio::spawn(write(
+        sender,
+        messages,
+        direct_rx,
+        stop.clone(),
+        ended.clone(),
+    ));
     loop {
         let message = tokio::select! {
             message = receiver.next() => message,
@@ -101,14 +108,14 @@ async fn write(
                 None => break None,
             },
             message = messages.recv() => match message {
-                Some(message) => frame(&message),
+                Some(message) => WsMessage::text(message),
                 None => break Some((TOO_SLOW, "too slow: the queue stayed full for 30 s")),
             },
         };
         let written = tokio::time::timeout(WRITE_LIMIT, async {
             sender.feed(first).await?;
             while let Ok(message) = messages.try_recv() {
-                sender.feed(frame(&message)).await?;
+                sender.feed(WsMessage::text(message)).await?;
             }
             sender.flush().await
         })
@@ -126,10 +133,6 @@ async fn write(
     let _ = tokio::time::timeout(CLOSE_LIMIT, sender.send(WsMessage::Close(close))).await;
 }
 
-fn frame(message: &Message) -> WsMessage {
-    WsMessage::text(&**message)
-}
-
 #[derive(Debug, Deserialize)]
 struct SubscribeTicks {
     instruments: Vec<String>,
@@ -140,8 +143,14 @@ struct SubscribeTicks {
 }
 
 impl Fields for SubscribeTicks {
-    const FIELDS: &'static [&'static str] =
-        &["action", "id", "channel", "instruments", "mode", "conflate_ms"];
+    const FIELDS: &'static [&'static str] = &[
+        "action",
+        "id",
+        "channel",
+        "instruments",
+        "mode",
+        "conflate_ms",
+    ];
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,114 +197,159 @@ impl Fields for Unsubscribe {
     const FIELDS: &'static [&'static str] = &["action", "id", "sub"];
 }
 
+/// What a client asks for.
+#[derive(Debug)]
+enum Action {
+    Ticks(TicksRequest),
+    Chain {
+        request: ChainRequest,
+        mode: Option<Mode>,
+        follow: bool,
+        class: Class,
+    },
+    Unsubscribe(SubId),
+    Ping,
+}
+
 /// Does what a client's message asks; gives what to answer besides what the hub
 /// sends itself.
 async fn obey(client: &mut StreamClient, text: &str) -> Option<String> {
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        Err(problem) => {
-            let problem =
-                Problem::new(Code::InvalidJson, format!("the message is not JSON: {problem}"));
-            return Some(error(&Value::Null, &problem));
-        }
+    let (id, action) = parse(text);
+    let done = match action {
+        Ok(action) => act(client, action, &id).await,
+        Err(problem) => Err(problem),
     };
-    let id = value.get("id").cloned().unwrap_or(Value::Null);
-    match act(client, value, &id).await {
-        Ok(reply) => reply,
-        Err(problem) => Some(error(&id, &problem)),
-    }
+    done.unwrap_or_else(|problem| Some(error(&id, &problem)))
 }
 
 async fn act(
     client: &mut StreamClient,
-    value: Value,
+    action: Action,
     id: &Value,
 ) -> Result<Option<String>, Problem> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str);
-    match (text("action"), text("channel")) {
-        (Some("subscribe"), Some("ticks")) => {
-            let body: SubscribeTicks = extract::fields(value)?;
-            let class = class(body.conflate_ms)?;
-            let limit = if class.ms() == 0 { BATCH_LIMIT } else { INSTRUMENT_LIMIT };
-            if body.instruments.is_empty() || body.instruments.len() > limit {
-                return Err(Problem::new(
-                    Code::InvalidValue,
-                    format!(
-                        "instruments: {} are given; 1 to {limit} are accepted",
-                        body.instruments.len()
-                    ),
-                )
-                .field("instruments"));
-            }
-            let request = TicksRequest {
-                instruments: body.instruments,
-                mode: extract::parse("mode", body.mode.as_deref())?,
-                class,
-            };
+    match action {
+        Action::Ticks(request) => {
             client.subscribe_ticks(&request, |sub| ack(id, sub)).await?;
-            Ok(None)
         }
-        (Some("subscribe"), Some("chain")) => {
-            let body: SubscribeChain = extract::fields(value)?;
-            let request = ChainRequest {
-                symbol: body.symbol,
-                expiry: extract::parse("expiry", body.expiry.as_deref())?,
-                exchange: extract::parse("exchange", body.exchange.as_deref())?,
-                price: extract::price("underlying_ltp", body.underlying_ltp)?,
-                width: extract::width(body.width)?,
-                force: false,
-            };
-            let mode = extract::parse("mode", body.mode.as_deref())?;
-            let class = class(body.conflate_ms)?;
-            let follow = body.follow.unwrap_or(true);
-            client.subscribe_chain(&request, mode, follow, class, |sub| ack(id, sub)).await?;
-            Ok(None)
+        Action::Chain {
+            request,
+            mode,
+            follow,
+            class,
+        } => {
+            client
+                .subscribe_chain(&request, mode, follow, class, |sub| ack(id, sub))
+                .await?;
         }
-        (Some("subscribe"), channel) => Err(Problem::new(
-            Code::InvalidValue,
-            match channel {
-                Some(channel) => format!("channel: `{channel}` is not known"),
-                None => "channel: a text is expected".into(),
-            },
-        )
-        .field("channel")
-        .choices(vec!["ticks".into(), "chain".into()])),
-        (Some("unsubscribe"), _) => {
-            let body: Unsubscribe = extract::fields(value)?;
-            let sub = SubId(body.sub);
-            client.unsubscribe(sub, ack(id, sub)).await?;
-            Ok(None)
-        }
-        (Some("ping"), _) => {
+        Action::Unsubscribe(sub) => client.unsubscribe(sub, ack(id, sub)).await?,
+        Action::Ping => {
             let mut pong = json!({"type": "pong", "results": []});
             echo(&mut pong, id);
-            Ok(Some(pong.to_string()))
+            return Ok(Some(pong.to_string()));
         }
-        (action, _) => Err(Problem::new(
-            Code::InvalidValue,
-            match action {
-                Some(action) => format!("action: `{action}` is not known"),
-                None => "action: a text is expected".into(),
-            },
-        )
-        .field("action")
-        .choices(vec!["subscribe".into(), "unsubscribe".into(), "ping".into()])),
     }
+    Ok(None)
+}
+
+/// Reads a message: its id, to be echoed, and what it asks for.
+fn parse(text: &str) -> (Value, Result<Action, Problem>) {
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) => {
+            let id = value.get("id").cloned().unwrap_or(Value::Null);
+            (id, action(value))
+        }
+        Err(problem) => {
+            let detail = format!("the message is not JSON: {problem}");
+            (Value::Null, Err(Problem::new(Code::InvalidJson, detail)))
+        }
+    }
+}
+
+fn action(value: Value) -> Result<Action, Problem> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    match (text("action"), text("channel")) {
+        (Some("subscribe"), Some("ticks")) => ticks(extract::fields(value)?),
+        (Some("subscribe"), Some("chain")) => chain(extract::fields(value)?),
+        (Some("subscribe"), channel) => Err(not_offered("channel", channel, &["ticks", "chain"])),
+        (Some("unsubscribe"), _) => {
+            let body: Unsubscribe = extract::fields(value)?;
+            Ok(Action::Unsubscribe(SubId(body.sub)))
+        }
+        (Some("ping"), _) => Ok(Action::Ping),
+        (action, _) => Err(not_offered(
+            "action",
+            action,
+            &["subscribe", "unsubscribe", "ping"],
+        )),
+    }
+}
+
+fn not_offered(field: &str, given: Option<&str>, choices: &[&str]) -> Problem {
+    let detail = match given {
+        Some(given) => format!("{field}: `{given}` is not known"),
+        None => format!("{field}: a text is expected"),
+    };
+    Problem::new(Code::InvalidValue, detail)
+        .field(field)
+        .choices(choices.iter().map(ToString::to_string).collect())
+}
+
+fn ticks(body: SubscribeTicks) -> Result<Action, Problem> {
+    let class = class(body.conflate_ms)?;
+    let limit = if class == Class::BATCH {
+        BATCH_LIMIT
+    } else {
+        INSTRUMENT_LIMIT
+    };
+    let given = body.instruments.len();
+    if !(1..=limit).contains(&given) {
+        let detail = format!("instruments: {given} are given; 1 to {limit} are accepted");
+        return Err(Problem::new(Code::InvalidValue, detail).field("instruments"));
+    }
+    Ok(Action::Ticks(TicksRequest {
+        instruments: body.instruments,
+        mode: extract::parse("mode", body.mode.as_deref())?,
+        class,
+    }))
+}
+
+fn chain(body: SubscribeChain) -> Result<Action, Problem> {
+    Ok(Action::Chain {
+        request: ChainRequest {
+            symbol: body.symbol,
+            expiry: extract::parse("expiry", body.expiry.as_deref())?,
+            exchange: extract::parse("exchange", body.exchange.as_deref())?,
+            price: extract::price("underlying_ltp", body.underlying_ltp)?,
+            width: extract::width(body.width)?,
+            force: false,
+        },
+        mode: extract::parse("mode", body.mode.as_deref())?,
+        follow: body.follow.unwrap_or(true),
+        class: class(body.conflate_ms)?,
+    })
 }
 
 fn class(ms: Option<u32>) -> Result<Class, Problem> {
     let ms = ms.unwrap_or(250);
     Class::from_ms(ms).ok_or_else(|| {
-        Problem::new(Code::InvalidValue, format!("conflate_ms: {ms} is not offered"))
-            .field("conflate_ms")
-            .choices(Class::ALL.iter().map(|class| class.ms().to_string()).collect())
+        Problem::new(
+            Code::InvalidValue,
+            format!("conflate_ms: {ms} is not offered"),
+        )
+        .field("conflate_ms")
+        .choices(
+            Class::ALL
+                .iter()
+                .map(|class| class.ms().to_string())
+                .collect(),
+        )
     })
 }
 
 fn ack(id: &Value, sub: SubId) -> Message {
     let mut ack = json!({"type": "ack", "sub": sub.0});
     echo(&mut ack, id);
-    ack.to_string().into()
+    ack.to_string()
 }
 
 fn error(id: &Value, problem: &Problem) -> String {
@@ -317,5 +371,58 @@ fn error(id: &Value, problem: &Problem) -> String {
 fn echo(message: &mut Value, id: &Value) {
     if !id.is_null() {
         message["id"] = id.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::extract::tests::json_value;
+
+    #[test]
+    fn a_good_message_is_understood() {
+        let (id, action) = parse(
+            r#"{"action":"subscribe","channel":"chain","id":"c1","symbol":"NIFTY",
+                "expiry":"10FEB2026","width":101,"conflate_ms":250}"#,
+        );
+        assert_eq!(id, "c1");
+        match action.unwrap() {
+            Action::Chain {
+                request,
+                mode: None,
+                follow: true,
+                class,
+            } => {
+                assert_eq!(request.symbol, "NIFTY");
+                assert_eq!(request.width, Some(101));
+                assert_eq!(class.ms(), 250);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_message_panics(
+            action in prop::sample::select(vec!["subscribe", "unsubscribe", "ping", "x"]),
+            channel in prop::sample::select(vec!["ticks", "chain", "y"]),
+            field in prop::sample::select(SubscribeChain::FIELDS.to_vec()),
+            value in json_value(),
+        ) {
+            let mut message = json!({"action": action, "channel": channel, "symbol": "NIFTY",
+                                     "instruments": ["NIFTY"]});
+            message[field] = value;
+            let (_, action) = parse(&message.to_string());
+            if let Err(problem) = action {
+                prop_assert!(!problem.detail.is_empty());
+            }
+        }
     }
 }

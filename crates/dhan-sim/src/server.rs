@@ -77,19 +77,10 @@ impl SimServer {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let core = Core::new(registry, config, clock.now());
         Ok(Self {
             listener,
             address,
-            shared: Arc::new(Shared {
-                clock,
-                state: Mutex::new(State {
-                    core,
-                    lines: HashMap::new(),
-                    out: Vec::new(),
-                }),
-                drops: watch::Sender::new(0),
-            }),
+            shared: Arc::new(Shared::new(registry, clock, config)),
         })
     }
 
@@ -132,6 +123,10 @@ impl SimServer {
                 _ = polls.tick() => shared.with(|_| ()),
                 accepted = listener.accept() => match accepted {
                     Ok((socket, _)) => {
+                        // Ticks are small and must not wait for each other.
+                        if let Err(error) = socket.set_nodelay(true) {
+                            tracing::debug!(%error, "cannot set no-delay");
+                        }
                         connections.spawn(connection::serve(socket, Arc::clone(&shared)));
                     }
                     // Out of file descriptors, or the peer was gone before it was
@@ -149,6 +144,18 @@ impl SimServer {
 }
 
 impl Shared {
+    fn new(registry: Arc<Registry>, clock: Clock, config: Config) -> Self {
+        Self {
+            clock,
+            state: Mutex::new(State {
+                core: Core::new(registry, config, clock.now()),
+                lines: HashMap::new(),
+                out: Vec::new(),
+            }),
+            drops: watch::Sender::new(0),
+        }
+    }
+
     fn poll_every(&self) -> core::time::Duration {
         self.state
             .lock()

@@ -13,32 +13,75 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 /// What the owner is asked to do. It does it at once, never waiting.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Holds one instrument for a request that waits for its price.
-    Hold { request: u64, leg: Leg, reply: Reply<()> },
+    /// Holds an underlying for a request that waits for its price. `chain` is about
+    /// what the request will want then; one that wants nothing has none.
+    Hold {
+        request: u64,
+        leg: Leg,
+        chain: Option<Vec<Leg>>,
+        reply: Reply<()>,
+    },
     /// Lets go of it.
     Unhold { request: u64 },
     /// Adds an item, or finds that it is there.
-    Add { ask: ChainAsk, spec: Box<ItemSpec>, reply: Reply<Added> },
+    Add {
+        ask: ChainAsk,
+        spec: Box<ItemSpec>,
+        reply: Reply<Added>,
+    },
     /// Removes an item.
-    Remove { user: u64, filter: ItemFilter, reply: Reply<Removed> },
+    Remove {
+        user: u64,
+        filter: ItemFilter,
+        reply: Reply<Removed>,
+    },
     /// The items of a user's watchlist.
-    List { user: u64, reply: Reply<Vec<ItemView>> },
+    List {
+        user: u64,
+        reply: Reply<Vec<ItemView>>,
+    },
     /// Calculates or looks up a chain without holding it.
-    ReadChain { ladder: LadderId, width: Width, ask: ChainAsk, reply: Reply<ChainAnswer> },
+    ReadChain {
+        ladder: LadderId,
+        width: Width,
+        ask: ChainAsk,
+        reply: Reply<ChainAnswer>,
+    },
     /// A stream client arrived.
-    OpenStream { client: ClientId, outbox: mpsc::Sender<Message> },
+    OpenStream {
+        client: ClientId,
+        outbox: mpsc::Sender<Message>,
+    },
     /// A stream client left.
     CloseStream { client: ClientId },
     /// A stream client wants ticks.
-    StreamTicks { client: ClientId, sub: SubId, ticks: StreamTicks, reply: Reply<()> },
+    StreamTicks {
+        client: ClientId,
+        sub: SubId,
+        ticks: StreamTicks,
+        reply: Reply<()>,
+    },
     /// A stream client wants a chain.
-    StreamChain { client: ClientId, sub: SubId, chain: StreamChain, reply: Reply<()> },
+    StreamChain {
+        client: ClientId,
+        sub: SubId,
+        chain: StreamChain,
+        reply: Reply<()>,
+    },
     /// A stream client lets go of a subscription.
-    StreamUnsubscribe { client: ClientId, sub: SubId, ack: Message, reply: Reply<()> },
+    StreamUnsubscribe {
+        client: ClientId,
+        sub: SubId,
+        ack: Message,
+        reply: Reply<()>,
+    },
     /// Totals.
     Status { reply: Reply<StatusView> },
     /// All about one instrument; none when nobody holds it.
-    Explain { key: InstrumentKey, reply: Reply<Option<Explanation>> },
+    Explain {
+        key: InstrumentKey,
+        reply: Reply<Option<Explanation>>,
+    },
     /// All about the connections.
     WsStatus { reply: Reply<WsStatus> },
     /// Ends the owner.

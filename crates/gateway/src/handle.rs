@@ -5,9 +5,7 @@ use arc_swap::ArcSwap;
 use strikewire_chain::{ChainFacts, ChainView, Width};
 use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
 use strikewire_quotes::{Quote, Table};
-use strikewire_registry::{
-    ChainQuery, Instrument, Kind, Ladder, OtherExchange, Registry,
-};
+use strikewire_registry::{ChainQuery, Instrument, Kind, Ladder, OtherExchange, Registry};
 use strikewire_subscriptions::{Leg, Role};
 use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey, Mode, Price, Tier};
 use tokio::sync::{mpsc, oneshot};
@@ -177,14 +175,22 @@ impl Gateway {
     ) -> Result<(Added, Option<OtherExchange>), Error> {
         let (spec, warning) = self.resolve_item(request)?;
         let _hold = match (spec.holding, request.price) {
-            (Holding::Chain { ladder, .. }, None) => {
-                self.await_price(self.registry().ladder_at(ladder)).await?
+            (Holding::Chain { ladder, width }, None) => {
+                let ladder = self.registry().ladder_at(ladder);
+                self.await_price(ladder, Some((width, spec.mode))).await?
             }
             _ => None,
         };
-        let ask = ChainAsk { price: request.price, force: request.force };
+        let ask = ChainAsk {
+            price: request.price,
+            force: request.force,
+        };
         let added = self
-            .ask(|reply| Command::Add { ask, spec: Box::new(spec), reply })
+            .ask(|reply| Command::Add {
+                ask,
+                spec: Box::new(spec),
+                reply,
+            })
             .await?;
         Ok((added, warning))
     }
@@ -199,7 +205,12 @@ impl Gateway {
     ///
     /// The item may or may not have been removed.
     pub async fn remove_item(&self, user: u64, filter: ItemFilter) -> Result<Removed, Error> {
-        self.ask(|reply| Command::Remove { user, filter, reply }).await
+        self.ask(|reply| Command::Remove {
+            user,
+            filter,
+            reply,
+        })
+        .await
     }
 
     /// The items of a user's watchlist, in the order of addition.
@@ -230,12 +241,23 @@ impl Gateway {
     ) -> Result<(ChainAnswer, Option<OtherExchange>), Error> {
         let (ladder, width, warning) = self.resolve_chain(request)?;
         let _hold = match request.price {
-            None => self.await_price(ladder).await?,
+            None => self.await_price(ladder, None).await?,
             Some(_) => None,
         };
-        let (ladder, ask) = (ladder.id(), ChainAsk { price: request.price, force: request.force });
+        let (ladder, ask) = (
+            ladder.id(),
+            ChainAsk {
+                price: request.price,
+                force: request.force,
+            },
+        );
         let answer = self
-            .ask(|reply| Command::ReadChain { ladder, width, ask, reply })
+            .ask(|reply| Command::ReadChain {
+                ladder,
+                width,
+                ask,
+                reply,
+            })
             .await?;
         Ok((answer, warning))
     }
@@ -315,7 +337,11 @@ impl Gateway {
             id: ClientId(self.next_id()),
             last_sub: 0,
         };
-        self.send(Command::OpenStream { client: client.id, outbox }).await?;
+        self.send(Command::OpenStream {
+            client: client.id,
+            outbox,
+        })
+        .await?;
         Ok((client, messages))
     }
 
@@ -334,7 +360,11 @@ impl Gateway {
     }
 
     async fn send(&self, command: Command) -> Result<(), Error> {
-        self.shared.commands.send(command).await.map_err(|_| Error::Stopping)
+        self.shared
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| Error::Stopping)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
@@ -380,14 +410,17 @@ impl Gateway {
     ) -> Result<(ItemSpec, Option<OtherExchange>), Error> {
         let query = ChainQuery {
             symbol: &request.symbol,
-            kind: request.instrument_type.and_then(InstrumentType::option_kind),
+            kind: request
+                .instrument_type
+                .and_then(InstrumentType::option_kind),
             exchange: request.exchange,
             expiry: request.expiry,
         };
         let single = match request.instrument_type {
-            Some(InstrumentType::Equity) => {
-                Some(self.registry().resolve_equity(request.exchange, &request.symbol)?)
-            }
+            Some(InstrumentType::Equity) => Some(
+                self.registry()
+                    .resolve_equity(request.exchange, &request.symbol)?,
+            ),
             Some(InstrumentType::Future) => Some(self.registry().resolve_future(&query)?),
             _ => None,
         };
@@ -402,7 +435,9 @@ impl Gateway {
                         Kind::Equity => InstrumentType::Equity,
                         _ => InstrumentType::Future,
                     },
-                    Holding::Single { key: instrument.key() },
+                    Holding::Single {
+                        key: instrument.key(),
+                    },
                     found.warning,
                     mode_of(instrument.kind(), request.mode),
                 )
@@ -442,8 +477,13 @@ impl Gateway {
     }
 
     /// Sees to it that the price of a ladder's underlying is known: where it is not,
-    /// the underlying is held, and the wait is for its first packet.
-    async fn await_price(&self, ladder: Ladder<'_>) -> Result<Option<Hold>, Error> {
+    /// the underlying is held, and the wait is for its first packet. `claim` is the
+    /// width and mode of the chain that will be claimed; none to read it only.
+    async fn await_price(
+        &self,
+        ladder: Ladder<'_>,
+        claim: Option<(Width, Mode)>,
+    ) -> Result<Option<Hold>, Error> {
         let source = crate::owner::source_of(ladder)?;
         let known = || {
             let now = self.shared.clock.now();
@@ -452,7 +492,10 @@ impl Gateway {
         if known().is_some() {
             return Ok(None);
         }
-        let hold = Hold { gateway: self.clone(), request: self.next_id() };
+        let hold = Hold {
+            gateway: self.clone(),
+            request: self.next_id(),
+        };
         let leg = Leg {
             key: source.key(),
             step: source.tick(),
@@ -460,7 +503,16 @@ impl Gateway {
             role: Role::Underlying,
             distance: 0,
         };
-        self.ask(|reply| Command::Hold { request: hold.request, leg, reply }).await?;
+        let chain = claim
+            .map(|(width, mode)| crate::owner::middle_legs(self.registry(), ladder, width, mode))
+            .transpose()?;
+        self.ask(|reply| Command::Hold {
+            request: hold.request,
+            leg,
+            chain,
+            reply,
+        })
+        .await?;
         let wait = self.shared.config.price_wait;
         let arrived = tokio::time::timeout(wait, async {
             loop {
@@ -494,7 +546,9 @@ struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.gateway.send_detached(Command::Unhold { request: self.request });
+        self.gateway.send_detached(Command::Unhold {
+            request: self.request,
+        });
     }
 }
 
@@ -508,7 +562,8 @@ pub struct StreamClient {
 
 impl Drop for StreamClient {
     fn drop(&mut self) {
-        self.gateway.send_detached(Command::CloseStream { client: self.id });
+        self.gateway
+            .send_detached(Command::CloseStream { client: self.id });
     }
 }
 
@@ -539,14 +594,31 @@ impl StreamClient {
             }
             let asked = mode_of(instrument.kind(), request.mode);
             mode = mode.max(asked);
-            legs.push(Leg { role: Role::Contract, ..leg(instrument, asked) });
-            items.push(FanItem { key: instrument.key(), token: instrument.token().into() });
+            legs.push(Leg {
+                role: Role::Contract,
+                ..leg(instrument, asked)
+            });
+            items.push(FanItem {
+                key: instrument.key(),
+                token: instrument.token().into(),
+            });
         }
         let sub = self.next_sub();
-        let ticks = StreamTicks { legs, items, mode, class: request.class, ack: ack(sub) };
+        let ticks = StreamTicks {
+            legs,
+            items,
+            mode,
+            class: request.class,
+            ack: ack(sub),
+        };
         let client = self.id;
         self.gateway
-            .ask(|reply| Command::StreamTicks { client, sub, ticks, reply })
+            .ask(|reply| Command::StreamTicks {
+                client,
+                sub,
+                ticks,
+                reply,
+            })
             .await?;
         Ok(sub)
     }
@@ -571,14 +643,15 @@ impl StreamClient {
         let sub = self.next_sub();
         let gateway = &self.gateway;
         let (ladder, width, _) = gateway.resolve_chain(request)?;
+        let mode = mode_of(ladder.kind(), mode);
         let _hold = match request.price {
-            None => gateway.await_price(ladder).await?,
+            None => gateway.await_price(ladder, Some((width, mode))).await?,
             Some(_) => None,
         };
         let chain = StreamChain {
             ladder: ladder.id(),
             width,
-            mode: mode_of(ladder.kind(), mode),
+            mode,
             follow,
             price: request.price,
             class,
@@ -586,7 +659,12 @@ impl StreamClient {
         };
         let client = self.id;
         gateway
-            .ask(|reply| Command::StreamChain { client, sub, chain, reply })
+            .ask(|reply| Command::StreamChain {
+                client,
+                sub,
+                chain,
+                reply,
+            })
             .await?;
         Ok(sub)
     }
@@ -603,7 +681,12 @@ impl StreamClient {
     pub async fn unsubscribe(&self, sub: SubId, ack: Message) -> Result<(), Error> {
         let client = self.id;
         self.gateway
-            .ask(|reply| Command::StreamUnsubscribe { client, sub, ack, reply })
+            .ask(|reply| Command::StreamUnsubscribe {
+                client,
+                sub,
+                ack,
+                reply,
+            })
             .await
     }
 
@@ -645,4 +728,3 @@ pub(crate) fn render(registry: &Registry, answer: &ChainAnswer) -> ChainView {
         },
     )
 }
-

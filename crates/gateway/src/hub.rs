@@ -22,16 +22,52 @@ const BEATS_PER_SECOND: u64 = 20;
 /// What the owner tells the hub.
 #[derive(Debug)]
 pub(crate) enum HubCommand {
-    Open { client: ClientId, outbox: mpsc::Sender<Message> },
-    Close { client: ClientId },
-    Ticks { client: ClientId, sub: SubId, items: Vec<Item>, mode: Mode, class: Class, ack: Message },
-    Chain { client: ClientId, sub: SubId, chain: ChainId, mode: Mode, class: Class, ack: Message },
-    Unsubscribe { client: ClientId, sub: SubId, ack: Option<Message> },
-    SetChain { chain: ChainId, body: Box<ChainBody> },
-    RemoveChain { chain: ChainId },
+    Open {
+        client: ClientId,
+        outbox: mpsc::Sender<Message>,
+    },
+    Close {
+        client: ClientId,
+    },
+    Ticks {
+        client: ClientId,
+        sub: SubId,
+        items: Vec<Item>,
+        mode: Mode,
+        class: Class,
+        ack: Message,
+    },
+    Chain {
+        client: ClientId,
+        sub: SubId,
+        chain: ChainId,
+        mode: Mode,
+        class: Class,
+        ack: Message,
+    },
+    Unsubscribe {
+        client: ClientId,
+        sub: SubId,
+        ack: Option<Message>,
+    },
+    SetChain {
+        chain: ChainId,
+        body: Box<ChainBody>,
+    },
+    RemoveChain {
+        chain: ChainId,
+    },
     SlotsChanged(Vec<InstrumentKey>),
-    Notice { client: ClientId, sub: Option<SubId>, code: &'static str, detail: String },
-    NoticeAll { code: &'static str, detail: String },
+    Notice {
+        client: ClientId,
+        sub: Option<SubId>,
+        code: &'static str,
+        detail: String,
+    },
+    NoticeAll {
+        code: &'static str,
+        detail: String,
+    },
 }
 
 /// The queues of the clients. Bounded; what does not fit is the hub's to conflate.
@@ -115,18 +151,38 @@ pub(crate) async fn run(
 fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
     match command {
         HubCommand::Open { client, outbox } => {
-            queues.by_client.insert(client, Queue { outbox, full_since: None });
+            queues.by_client.insert(
+                client,
+                Queue {
+                    outbox,
+                    full_since: None,
+                },
+            );
             hub.add_client(client);
         }
         HubCommand::Close { client } => {
             queues.by_client.remove(&client);
             hub.remove_client(client);
         }
-        HubCommand::Ticks { client, sub, items, mode, class, ack } => {
+        HubCommand::Ticks {
+            client,
+            sub,
+            items,
+            mode,
+            class,
+            ack,
+        } => {
             queues.push(client, ack);
             hub.subscribe_ticks(client, sub, &items, mode, class);
         }
-        HubCommand::Chain { client, sub, chain, mode, class, ack } => {
+        HubCommand::Chain {
+            client,
+            sub,
+            chain,
+            mode,
+            class,
+            ack,
+        } => {
             queues.push(client, ack);
             hub.subscribe_chain(client, sub, chain, mode, class);
             hub.flush(class, queues);
@@ -140,7 +196,12 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
         HubCommand::SetChain { chain, body } => hub.set_chain(chain, *body),
         HubCommand::RemoveChain { chain } => hub.remove_chain(chain),
         HubCommand::SlotsChanged(keys) => hub.slots_changed(&keys),
-        HubCommand::Notice { client, sub, code, detail } => {
+        HubCommand::Notice {
+            client,
+            sub,
+            code,
+            detail,
+        } => {
             hub.notice(client, sub, code, &detail, queues);
         }
         HubCommand::NoticeAll { code, detail } => {

@@ -132,7 +132,11 @@ pub(crate) struct ItemKey {
 
 impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.exchange, self.instrument_type, self.symbol)?;
+        write!(
+            f,
+            "{} {} {}",
+            self.exchange, self.instrument_type, self.symbol
+        )?;
         if let Some(expiry) = self.expiry {
             write!(f, " {expiry}")?;
         }
@@ -241,7 +245,9 @@ impl ItemFilter {
     pub(crate) fn matches(&self, registry: &Registry, key: &ItemKey) -> bool {
         (key.symbol.eq_ignore_ascii_case(&self.symbol)
             || registry.canonical_symbol(&self.symbol) == Some(&key.symbol))
-            && self.exchange.is_none_or(|exchange| exchange == key.exchange)
+            && self
+                .exchange
+                .is_none_or(|exchange| exchange == key.exchange)
             && self.expiry.is_none_or(|expiry| Some(expiry) == key.expiry)
             && self
                 .instrument_type

@@ -38,7 +38,7 @@ pub use handle::{ChainRequest, Gateway, ItemRequest, StreamClient, TicksRequest}
 pub use hub::CLIENT_STALL_LIMIT;
 pub use item::{InstrumentType, ItemFilter, ItemState, ItemView, List};
 pub use journal::{Durability, Entry, Journal, MemoryJournal, Seq};
-pub use parts::{FeedTask, Parts, build};
+pub use parts::{FeedTask, Parts, Task, build};
 pub use price::SourcePrice;
 pub use status::{
     ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView, Readiness,

@@ -24,21 +24,26 @@ const COMMAND_QUEUE: usize = 1024;
 pub type FeedTask =
     Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<(), broker::Error>>>> + Send>;
 
+/// A part of the gateway that must run for it to work.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The gateway in parts: a handle, and three tasks that must run for it to work.
-pub struct Parts<O, H> {
+pub struct Parts {
     /// For those who ask.
     pub gateway: Gateway,
     /// Runs the broker's feed and the tick path. Ends when the owner has ended.
     pub feed: FeedTask,
     /// Runs the owner of the book. Ends by [`Gateway::stop`].
-    pub owner: O,
+    pub owner: Task,
     /// Serves streaming clients. Ends when the owner has ended.
-    pub hub: H,
+    pub hub: Task,
 }
 
-impl<O, H> fmt::Debug for Parts<O, H> {
+impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("gateway", &self.gateway).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,19 +60,13 @@ pub fn build<Fd, J, M>(
     clock: Clock,
     feed: Fd,
     journal: M,
-) -> Result<
-    Parts<
-        impl Future<Output = ()> + Send,
-        impl Future<Output = ()> + Send,
-    >,
-    strikewire_subscriptions::ConfigError,
->
+) -> Result<Parts, strikewire_subscriptions::ConfigError>
 where
     Fd: Feed + Send + 'static,
     J: Journal + 'static,
     M: FnOnce(UnboundedSender<Durability>) -> J,
 {
-    let book = Book::new(config.book.clone())?;
+    let book = Book::new(config.book)?;
     let connections = config.book.connections;
     // Slots rest a second after use, so a few more than can be desired at a time.
     let (table, writer) = strikewire_quotes::table(2 * config.book.total + 1024);
@@ -120,7 +119,7 @@ where
             readiness,
         ),
         feed: Box::new(move || Box::pin(feed.run(port, path))),
-        owner: owner::run(owner, inputs, clock),
-        hub: hub::run(hub, hub_rx, wakers),
+        owner: Box::pin(owner::run(owner, inputs, clock)),
+        hub: Box::pin(hub::run(hub, hub_rx, wakers)),
     })
 }

@@ -75,23 +75,16 @@ impl Book {
                 .unwrap_or_else(|_| self.plan_waiting(&request))
         };
         let mut cx = Cx { now, effects };
-        let mut old_tier = plan.tier;
-        if let Some(id) = self.claims.find(plan.owner) {
-            old_tier = self.claims.get(id).tier;
-        }
+        let old = self.claims.find(plan.owner);
+        let old_tier = old.map_or(plan.tier, |id| self.claims.get(id).tier);
         let id = self.claims.claim(now, plan.owner, plan.tier);
-        let applied = Applied {
-            held: plan.legs.len(),
-            evicted: plan.victims.len(),
-            new_on_wire: 0,
-        };
         let goes = LetGo {
             owner: plan.owner,
             why: Why::Replaced,
             lingers: false,
         };
         let (known, fresh) = split(&plan.legs);
-        let (held, mut new_on_wire) = self.change(&mut cx, id, old_tier, known, goes);
+        let (held, revived) = self.change(&mut cx, id, old_tier, known, goes);
         for victim in &plan.victims {
             cx.effects.push(Effect::Evicted {
                 owner: victim.owner,
@@ -100,13 +93,13 @@ impl Book {
             });
             self.drop_claim(&mut cx, victim.owner, Why::Evicted);
         }
-        new_on_wire += fresh.len();
         self.enter_all(&mut cx, id, held, fresh);
         self.version += 1;
         self.finish(&mut cx);
         Applied {
-            new_on_wire,
-            ..applied
+            held: plan.legs.len(),
+            new_on_wire: revived + fresh.len(),
+            evicted: plan.victims.len(),
         }
     }
 
@@ -150,7 +143,8 @@ impl Book {
     }
 
     /// Says whether a stream of the claim of `owner` is open, which counts as in use
-    /// however long ago its last use was. Closing one is not a use by itself.
+    /// however long ago its last use was, until it is said again or the claim ends.
+    /// Closing one is not a use by itself.
     pub fn set_streaming(&mut self, owner: Owner, open: bool) {
         if let Some(id) = self.claims.find(owner) {
             self.claims.get_mut(id).streaming = open;

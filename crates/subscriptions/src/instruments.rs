@@ -172,10 +172,10 @@ impl Book {
         self.sync(cx, slot);
     }
 
-    /// The connection for the next instrument: the one where the fewest will be once
-    /// everything has settled, then the one that is charged for the fewest, then the
-    /// first. One that is down takes its share, since it comes back. None when all
-    /// that have room are none, or the total is reached.
+    /// The connection for the next instrument: where the fewest will be once
+    /// everything has settled, then which is charged for the fewest, then the first.
+    /// One that is down takes its share, since it comes back. None when no connection
+    /// has room or the total is reached.
     fn roomiest(&self) -> Option<ConnId> {
         if self.tally.charged >= self.config.total {
             return None;
@@ -292,7 +292,7 @@ impl Book {
         };
         let conn = &mut self.conns[side.conn.index()];
         let task = match side.wire {
-            Wire::Idle if kept && conn.up => Some(Task::Enter(mode)),
+            Wire::Idle if kept => Some(Task::Enter(mode)),
             Wire::Live(old) if !kept => Some(Task::Leave(old)),
             Wire::Live(old) if old != mode && !lingers => Some(Task::Change(old)),
             // In flight: what comes next is known when it has been written.

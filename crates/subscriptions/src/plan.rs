@@ -242,11 +242,12 @@ impl Book {
             if freed >= short {
                 break;
             }
-            if claim.owner != owner && ground.can_free(claim) {
+            if claim.owner != owner {
                 freed += ground.take(claim);
                 taken.push(claim);
             }
         }
+        // This spares whoever could free nothing, too.
         for at in (0..taken.len()).rev() {
             let without = freed - ground.give_back(taken[at]);
             if without >= short {
@@ -311,12 +312,6 @@ impl<'a> Ground<'a> {
                 holds.all()
             }
         })
-    }
-
-    /// Whether any instrument of the claim could be freed, with whatever else it
-    /// takes.
-    fn can_free(&mut self, claim: &Claim) -> bool {
-        claim.legs.iter().any(|leg| *self.left(leg.slot) != NEVER)
     }
 
     /// Evicts a claim; how many slots that frees.

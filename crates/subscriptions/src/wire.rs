@@ -113,7 +113,7 @@ impl Book {
                 let conn = &mut self.conns[id.index()];
                 conn.up = true;
                 conn.epoch = Some(epoch);
-                self.bring_up(&mut cx, id);
+                self.refresh_ranks();
             }
             ConnEvent::Ready { epoch, .. } if conn.up && Some(epoch) == last => {
                 self.conns[id.index()].ready = true;
@@ -129,18 +129,8 @@ impl Book {
         self.finish(&mut cx);
     }
 
-    /// Everything that belongs on the connection is a difference now.
-    fn bring_up(&mut self, cx: &mut Cx<'_>, id: ConnId) {
-        self.refresh_ranks();
-        for slot in self.table.slots() {
-            let on_it = |side: &crate::table::Side| side.conn == id;
-            if self.table[slot].sides.iter().flatten().any(on_it) {
-                self.sync(cx, slot);
-            }
-        }
-    }
-
-    /// Nothing is on the wire of the connection any more.
+    /// Nothing is on the wire of the connection any more: all that belongs there is a
+    /// difference from now on.
     fn take_down(&mut self, cx: &mut Cx<'_>, id: ConnId) {
         let conn = &mut self.conns[id.index()];
         conn.up = false;

@@ -34,10 +34,22 @@ static MASTER: LazyLock<Master> = LazyLock::new(|| {
     let dir = TempDir::new().expect("a temporary directory");
     let path = dir.path().join("master.csv");
     let as_of = AS_OF.parse().expect("a date");
-    generate_to_path(&Spec { rows: 60_000, ..Spec::new(as_of) }, &path).expect("a master");
+    generate_to_path(
+        &Spec {
+            rows: 60_000,
+            ..Spec::new(as_of)
+        },
+        &path,
+    )
+    .expect("a master");
     let registry = Registry::from_path(&path, &LoadOptions::new(as_of)).expect("it loads");
     let text = std::fs::read_to_string(&path).expect("it is there");
-    Master { _dir: dir, path, text, registry: Arc::new(registry) }
+    Master {
+        _dir: dir,
+        path,
+        text,
+        registry: Arc::new(registry),
+    }
 });
 
 pub(crate) struct Master {
@@ -64,9 +76,14 @@ pub(crate) fn strikes_in_text(exchange: &str, symbol: &str, expiry: &str) -> Vec
         else {
             continue;
         };
-        if is_option && fields[0] == exchange && underlying == symbol && fields[8].starts_with(expiry)
+        if is_option
+            && fields[0] == exchange
+            && underlying == symbol
+            && fields[8].starts_with(expiry)
         {
-            legs.entry(fields[9].to_owned()).or_default().insert(fields[10].to_owned());
+            legs.entry(fields[9].to_owned())
+                .or_default()
+                .insert(fields[10].to_owned());
         }
     }
     let mut strikes: Vec<f64> = legs
@@ -115,7 +132,9 @@ impl StandIn {
                 let server = SimServer::bind(addr, master().registry.clone(), clock, config)
                     .await
                     .expect("the stand-in's address is free");
-                up_tx.send((server.handle(), server.local_addr())).expect("the test waits");
+                up_tx
+                    .send((server.handle(), server.local_addr()))
+                    .expect("the test waits");
                 server
                     .run(async {
                         let _ = stop_rx.await;
@@ -124,7 +143,12 @@ impl StandIn {
             });
         });
         let (handle, addr) = up_rx.recv().expect("the stand-in starts");
-        Self { handle, addr, stop: Some(stop_tx), thread: Some(thread) }
+        Self {
+            handle,
+            addr,
+            stop: Some(stop_tx),
+            thread: Some(thread),
+        }
     }
 
     pub(crate) fn any() -> Self {
@@ -144,7 +168,11 @@ impl StandIn {
 
     /// The sizes of the connections.
     pub(crate) fn sizes(&self) -> Vec<usize> {
-        self.handle.wire_state().values().map(BTreeMap::len).collect()
+        self.handle
+            .wire_state()
+            .values()
+            .map(BTreeMap::len)
+            .collect()
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -167,7 +195,11 @@ impl StandIn {
 
     /// Connections that said that they leave.
     pub(crate) fn goodbyes(&self) -> usize {
-        self.handle.log().iter().filter(|entry| entry.event == Event::Left).count()
+        self.handle
+            .log()
+            .iter()
+            .filter(|entry| entry.event == Event::Left)
+            .count()
     }
 
     pub(crate) fn stop(mut self) -> SocketAddr {
@@ -217,7 +249,14 @@ impl Gateway {
         let config = data.path().join("strikewire.toml");
         std::fs::write(&config, toml).expect("the configuration");
         let mut child = Command::new(env!("CARGO_BIN_EXE_strikewired"))
-            .args(["--listen", "127.0.0.1:0", "--broker", "dhan", "--clock", CLOCK])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--broker",
+                "dhan",
+                "--clock",
+                CLOCK,
+            ])
             .args(["--dhan-feed-url", &format!("ws://{standin}")])
             .arg("--config")
             .arg(&config)
@@ -277,7 +316,10 @@ impl Gateway {
             .expect("the server answers");
         let status = response.status();
         let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
     }
 
     pub(crate) async fn ok(&self, path: &str) -> Value {
@@ -287,7 +329,8 @@ impl Gateway {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
-        self.post_raw(path, "application/json", body.to_string()).await
+        self.post_raw(path, "application/json", body.to_string())
+            .await
     }
 
     pub(crate) async fn post_raw(
@@ -306,12 +349,17 @@ impl Gateway {
             .expect("the server answers");
         let status = response.status();
         let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
     }
 
     /// Adds a chain or an instrument to a watchlist.
     pub(crate) async fn add(&self, user: u64, symbol: &str, more: Value) -> Value {
-        let (status, answer) = self.post("/api/v2/watchlist/add", &request(user, symbol, more)).await;
+        let (status, answer) = self
+            .post("/api/v2/watchlist/add", &request(user, symbol, more))
+            .await;
         assert_eq!(status, StatusCode::OK, "{symbol}: {answer}");
         assert_eq!(answer["success"], true);
         answer
@@ -330,8 +378,13 @@ impl Gateway {
 
     pub(crate) async fn stream(&self) -> Socket {
         let url = format!("{}/api/v2/stream", self.base.replacen("http", "ws", 1));
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("the stream opens");
-        Socket { socket, said: Vec::new() }
+        let (socket, _) = tokio_tungstenite::connect_async(url)
+            .await
+            .expect("the stream opens");
+        Socket {
+            socket,
+            said: Vec::new(),
+        }
     }
 
     /// Waits until `check` holds.
@@ -404,7 +457,10 @@ impl Socket {
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("the socket is open");
+        self.socket
+            .send(Message::text(text))
+            .await
+            .expect("the socket is open");
     }
 
     /// The next message that `wanted` accepts; none when the server closed.

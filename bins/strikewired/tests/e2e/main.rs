@@ -5,5 +5,5 @@
 mod harness;
 mod problems;
 mod sharing;
-mod survival;
 mod stream;
+mod survival;

@@ -26,15 +26,25 @@ fn contracts(chain: &Value) -> BTreeSet<InstrumentKey> {
         .flat_map(|legs| legs.as_object().expect("legs").values())
         .map(|token| {
             let token = token.as_str().expect("a token");
-            master().registry.find(token).expect("a listed token").instrument.key()
+            master()
+                .registry
+                .find(token)
+                .expect("a listed token")
+                .instrument
+                .key()
         })
         .collect()
 }
 
 /// The nearest expiry of a chain, as the CLI of the answers writes it and as the file does.
 async fn nearest(gateway: &Gateway, symbol: &str) -> (String, String) {
-    let answer = gateway.ok(&format!("/api/v2/instruments/{symbol}/expiries")).await;
-    let expiry = answer["expiries"][0]["expiry"].as_str().expect("an expiry").to_owned();
+    let answer = gateway
+        .ok(&format!("/api/v2/instruments/{symbol}/expiries"))
+        .await;
+    let expiry = answer["expiries"][0]["expiry"]
+        .as_str()
+        .expect("an expiry")
+        .to_owned();
     let parsed: strikewire_types::Expiry = expiry.parse().expect("an expiry");
     (expiry, parsed.date().to_string())
 }
@@ -46,7 +56,11 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
     let (expiry, day) = nearest(&gateway, "RELIANCE").await;
 
     let added = gateway
-        .add(1, "RELIANCE", json!({"instrument_type": "STOCK_OPTION", "expiry": expiry}))
+        .add(
+            1,
+            "RELIANCE",
+            json!({"instrument_type": "STOCK_OPTION", "expiry": expiry}),
+        )
         .await;
     let chain = &added["option_chain"];
     let price = chain["underlying_ltp"].as_f64().expect("a price");
@@ -60,10 +74,16 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
     gateway.until_on_wire(&standin, 51).await;
     let mut wanted = contracts(chain);
     wanted.insert(RELIANCE);
-    assert_eq!(standin.on_wire().into_keys().collect::<BTreeSet<_>>(), wanted);
+    assert_eq!(
+        standin.on_wire().into_keys().collect::<BTreeSet<_>>(),
+        wanted
+    );
     let sizes = standin.sizes();
     assert_eq!(sizes.len(), 5);
-    assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+    assert!(
+        sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1,
+        "{sizes:?}"
+    );
     let status = gateway.status().await;
     assert_eq!(status["total_subscriptions"], 51);
     assert_eq!(status["tier_a_count"], 51);
@@ -86,11 +106,22 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
     let repeat = gateway.add(2, "RELIANCE", json!({"expiry": expiry})).await;
     assert_eq!(repeat["already_present"], true);
     let removed = gateway.remove(1, "RELIANCE").await;
-    assert_eq!((&removed["strikes_released"], &removed["strikes_unsubscribed"]), (&json!(50), &json!(0)));
+    assert_eq!(
+        (
+            &removed["strikes_released"],
+            &removed["strikes_unsubscribed"]
+        ),
+        (&json!(50), &json!(0))
+    );
     assert_eq!(gateway.status().await["total_subscriptions"], 51);
     assert_eq!(standin.messages(), messages);
 
-    let token = chain["strikes_ce_pe"].as_object().unwrap().values().next().unwrap()["CE"]
+    let token = chain["strikes_ce_pe"]
+        .as_object()
+        .unwrap()
+        .values()
+        .next()
+        .unwrap()["CE"]
         .as_str()
         .unwrap();
     let held = gateway.ok(&format!("/api/v2/subscriptions/{token}")).await;
@@ -99,7 +130,13 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
     assert_eq!(held["mode"], "full");
 
     let removed = gateway.remove(2, "RELIANCE").await;
-    assert_eq!((&removed["strikes_released"], &removed["strikes_unsubscribed"]), (&json!(50), &json!(50)));
+    assert_eq!(
+        (
+            &removed["strikes_released"],
+            &removed["strikes_unsubscribed"]
+        ),
+        (&json!(50), &json!(50))
+    );
     gateway.until_on_wire(&standin, 0).await;
     let total = standin.report().total();
     assert_eq!(total.duplicates, 0);
@@ -110,14 +147,28 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
 async fn an_underlying_stays_for_as_long_as_anybody_needs_it() {
     let standin = StandIn::any();
     let gateway = Gateway::start(&standin).await;
-    gateway.add(1, "RELIANCE", json!({"instrument_type": "EQUITY"})).await;
+    gateway
+        .add(1, "RELIANCE", json!({"instrument_type": "EQUITY"}))
+        .await;
     gateway.until_on_wire(&standin, 1).await;
-    gateway.add(1, "RELIANCE", json!({"instrument_type": "STOCK_OPTION", "width": 3})).await;
+    gateway
+        .add(
+            1,
+            "RELIANCE",
+            json!({"instrument_type": "STOCK_OPTION", "width": 3}),
+        )
+        .await;
     gateway.until_on_wire(&standin, 7).await;
     let ambiguous = gateway
-        .post("/api/v2/watchlist/remove", &json!({"user_id": 1, "symbol": "RELIANCE"}))
+        .post(
+            "/api/v2/watchlist/remove",
+            &json!({"user_id": 1, "symbol": "RELIANCE"}),
+        )
         .await;
-    assert_eq!((ambiguous.0.as_u16(), &ambiguous.1["code"]), (422, &json!("ambiguous")));
+    assert_eq!(
+        (ambiguous.0.as_u16(), &ambiguous.1["code"]),
+        (422, &json!("ambiguous"))
+    );
     let body = json!({"user_id": 1, "symbol": "RELIANCE", "instrument_type": "STOCK_OPTION"});
     let (_, removed) = gateway.post("/api/v2/watchlist/remove", &body).await;
     assert_eq!(removed["strikes_unsubscribed"], 6);
@@ -140,15 +191,23 @@ async fn a_chain_rolls_when_its_underlying_moves_by_a_step() {
     let step = chain["strike_step"].as_f64().expect("a step");
     let price = chain["underlying_ltp"].as_f64().expect("a price") + step;
     let after = window_in_text(&strikes_in_text("NSE", "NIFTY", &day), price, 101);
-    assert!(standin.handle.set_price(NIFTY, Price::from_f64(price).unwrap()));
+    assert!(
+        standin
+            .handle
+            .set_price(NIFTY, Price::from_f64(price).unwrap())
+    );
 
     gateway
         .until("the chain has rolled", async || {
-            let chain = gateway.ok(&format!("/api/v2/option-chain/NIFTY?expiry={expiry}")).await;
+            let chain = gateway
+                .ok(&format!("/api/v2/option-chain/NIFTY?expiry={expiry}"))
+                .await;
             numbers(&chain["strikes"]) == after
         })
         .await;
-    let chain = gateway.ok(&format!("/api/v2/option-chain/NIFTY?expiry={expiry}")).await;
+    let chain = gateway
+        .ok(&format!("/api/v2/option-chain/NIFTY?expiry={expiry}"))
+        .await;
     let now = contracts(&chain);
     assert_eq!(now.difference(&before).count(), 2);
     // The old legs linger, then only the difference has gone over the wire.
@@ -161,7 +220,11 @@ async fn a_chain_rolls_when_its_underlying_moves_by_a_step() {
         .await;
     let total = standin.report().total();
     assert_eq!(total.duplicates, 0);
-    assert_eq!(standin.subscribed(), 203 + 2, "only the difference is subscribed");
+    assert_eq!(
+        standin.subscribed(),
+        203 + 2,
+        "only the difference is subscribed"
+    );
     assert_eq!(gateway.status().await["total_subscriptions"], 203);
 }
 
@@ -177,21 +240,34 @@ async fn a_full_house_evicts_the_least_recently_used_chain_whole() {
         .filter(|ladder| {
             ladder.exchange().as_str() == "NSE"
                 && ladder.kind().as_str() == "OPTSTK"
-                && ladder.rungs().iter().filter(|rung| rung.is_complete()).count() > 60
+                && ladder
+                    .rungs()
+                    .iter()
+                    .filter(|rung| rung.is_complete())
+                    .count()
+                    >= 27
         })
         .map(|ladder| ladder.symbol().to_owned())
         .collect::<BTreeSet<_>>()
         .into_iter()
         .take(4)
         .collect();
-    let [a, b, c, d] = symbols.as_slice() else { panic!("four long stock chains") };
+    let [a, b, c, d] = symbols.as_slice() else {
+        panic!("four long stock chains")
+    };
     for (user, symbol) in [(1, a), (2, b), (3, c)] {
-        gateway.add(user, symbol, json!({"instrument_type": "STOCK_OPTION"})).await;
+        gateway
+            .add(user, symbol, json!({"instrument_type": "STOCK_OPTION"}))
+            .await;
     }
     gateway.until_on_wire(&standin, 153).await;
     // The first is used again, so the second is the oldest.
-    gateway.add(1, a, json!({"instrument_type": "STOCK_OPTION"})).await;
-    let added = gateway.add(4, d, json!({"instrument_type": "STOCK_OPTION"})).await;
+    gateway
+        .add(1, a, json!({"instrument_type": "STOCK_OPTION"}))
+        .await;
+    let added = gateway
+        .add(4, d, json!({"instrument_type": "STOCK_OPTION"}))
+        .await;
     assert_eq!(added["newly_on_wire"], 50);
     let state = async |user: u64| {
         gateway.ok(&format!("/api/v2/watchlist/{user}")).await["items"][0]["state"].clone()
@@ -211,11 +287,16 @@ async fn a_full_house_evicts_the_least_recently_used_chain_whole() {
             &json!({"user_id": 5, "symbol": "NIFTY", "width": 101, "instrument_type": "INDEX_OPTION"}),
         )
         .await;
-    assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("capacity_exhausted")));
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("capacity_exhausted"))
+    );
     assert!(problem["needed"].as_u64().unwrap() > 155);
     // The underlying that was held for its price is let go of.
     gateway
-        .until("nothing has changed", async || gateway.status().await == before)
+        .until("nothing has changed", async || {
+            gateway.status().await == before
+        })
         .await;
     assert_eq!(state(1).await, "live");
 }

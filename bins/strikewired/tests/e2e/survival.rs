@@ -20,13 +20,19 @@ async fn what_was_added_while_the_broker_was_away_is_on_the_wire_when_it_is_back
     assert_eq!(readiness["status"], "degraded");
     assert_eq!(readiness["reasons"][0]["code"], "broker_down");
     // No price can come now, so the caller gives one.
-    gateway.add(2, "RELIANCE", json!({"width": 5, "underlying_ltp": 1440.0})).await;
-    gateway.add(3, "RELIANCE", json!({"instrument_type": "EQUITY"})).await;
-    gateway.remove(1, "NIFTY").await;
+    gateway
+        .add(2, "RELIANCE", json!({"width": 5, "underlying_ltp": 1440.0}))
+        .await;
+    gateway
+        .add(3, "RELIANCE", json!({"instrument_type": "EQUITY"}))
+        .await;
     gateway.add(4, "NIFTY", json!({"width": 11})).await;
+    gateway.remove(1, "NIFTY").await;
 
     let standin = StandIn::start(addr, quiet());
-    let expected = gateway.status().await["total_subscriptions"].as_u64().unwrap() as usize;
+    let expected = gateway.status().await["total_subscriptions"]
+        .as_u64()
+        .unwrap() as usize;
     assert_eq!(expected, 23 + 11);
     gateway
         .until("the wire is as desired", async || {
@@ -35,7 +41,12 @@ async fn what_was_added_while_the_broker_was_away_is_on_the_wire_when_it_is_back
                 && status["connected_connections"] == 5
         })
         .await;
-    assert!(standin.on_wire().values().all(|connections| *connections == 1));
+    assert!(
+        standin
+            .on_wire()
+            .values()
+            .all(|connections| *connections == 1)
+    );
     assert_eq!(standin.report().total().duplicates, 0);
     assert_eq!(gateway.ok("/readyz").await["status"], "ready");
 }
@@ -55,7 +66,12 @@ async fn resets_of_all_sockets_lose_nothing() {
             })
             .await;
     }
-    assert!(standin.on_wire().values().all(|connections| *connections == 1));
+    assert!(
+        standin
+            .on_wire()
+            .values()
+            .all(|connections| *connections == 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,5 +103,8 @@ async fn a_data_directory_has_one_owner() {
         .expect("the binary runs");
     assert!(!second.status.success());
     let error = String::from_utf8_lossy(&second.stderr);
-    assert!(error.contains(&format!("process {}", gateway.process())), "{error}");
+    assert!(
+        error.contains(&format!("process {}", gateway.process())),
+        "{error}"
+    );
 }

@@ -321,7 +321,9 @@ fn the_highest_mode_held_is_sent() {
     let mut bench = Bench::new(Config::default());
     let id = bench.connect(1);
     let share = key("RELIANCE");
-    let steps: [(u8, &[u8], &[Mode], &[u8]); 7] = [
+    // A request, its answer, the modes held then, and what is sent at the next trade.
+    type Case<'a> = (u8, &'a [u8], &'a [Mode], &'a [u8]);
+    let steps: [Case<'_>; 7] = [
         (15, &[2], &[Mode::Ticker], &[2]),
         (21, &[8], &[Mode::Ticker, Mode::Full], &[8]),
         (17, &[8], &[Mode::Ticker, Mode::Quote, Mode::Full], &[8]),

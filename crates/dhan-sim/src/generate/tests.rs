@@ -60,7 +60,10 @@ fn check(rows: usize, as_of: &str, seed: u64) -> Registry {
     for line in text.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
         assert_eq!(fields.len(), 16, "{line}");
-        let is_new = ids.entry((fields[0], fields[1])).or_default().insert(fields[2]);
+        let is_new = ids
+            .entry((fields[0], fields[1]))
+            .or_default()
+            .insert(fields[2]);
         assert!(is_new, "twice: {line}");
     }
     // Ids are shared between segments of one exchange, but not between the indices.

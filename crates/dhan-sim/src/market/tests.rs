@@ -102,6 +102,10 @@ fn underlyings_start_in_the_middle_of_the_nearest_ladder() {
 }
 
 fn check_quote(quote: &Quote) {
+    check_quote_in(&registry(), quote);
+}
+
+fn check_quote_in(registry: &Registry, quote: &Quote) {
     let Quote {
         ltp,
         open,
@@ -128,9 +132,9 @@ fn check_quote(quote: &Quote) {
         return;
     }
     assert!(low <= atp && atp <= high, "{what}");
-    let lot = registry().by_key(quote.key).unwrap().lot_size();
+    let lot = registry.by_key(quote.key).unwrap().lot_size();
     assert!(
-        quote.ltq > 0 && quote.ltq % lot == 0 && quote.volume % lot == 0,
+        quote.ltq > 0 && quote.ltq.is_multiple_of(lot) && quote.volume.is_multiple_of(lot),
         "{what}"
     );
     let bids: Vec<Price> = quote
@@ -181,6 +185,25 @@ fn every_quote_of_every_instrument_makes_sense() {
         market.next_trade(InstrumentKey::new(Segment::NseFno, 1)),
         None
     );
+}
+
+#[test]
+fn the_real_master_has_a_market_too() {
+    let Some(folder) = std::env::var_os("STRIKEWIRE_REAL_DATA") else {
+        eprintln!("skipped: STRIKEWIRE_REAL_DATA is not set");
+        return;
+    };
+    let path = std::path::Path::new(&folder).join("api-scrip-master.compact.2026-02.csv.gz");
+    let options = strikewire_registry::LoadOptions::new("2026-02-09".parse().unwrap());
+    let registry = Arc::new(Registry::from_path(&path, &options).unwrap());
+    let mut market = Market::new(Arc::clone(&registry), MarketConfig::default(), at(0.0).utc);
+    market.advance(at(100.0));
+    for instrument in registry.instruments() {
+        check_quote_in(&registry, &market.quote(instrument.key()).unwrap());
+    }
+    // Read off the nearest ladder, 19,600 to 31,450 in steps of 50: 238 strikes.
+    let nifty = market.quote(key(NIFTY)).unwrap();
+    assert_eq!(nifty.open, Price::from_rupees(25_550));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -25,6 +25,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Frames written between two flushes.
 const BURST: usize = 256;
 
+/// What a connection runs over.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
+
 /// Tells the core when the connection ends, however it ends.
 struct Guard {
     shared: Arc<Shared>,
@@ -41,7 +46,8 @@ impl Drop for Guard {
     }
 }
 
-pub(super) async fn serve(socket: TcpStream, shared: Arc<Shared>) {
+/// Serves a socket until either side ends it.
+pub(super) async fn serve(socket: impl Socket, shared: Arc<Shared>) {
     let mut drops = shared.drops.subscribe();
     tokio::select! {
         result = talk(socket, &shared) => {
@@ -53,8 +59,7 @@ pub(super) async fn serve(socket: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn talk(socket: TcpStream, shared: &Arc<Shared>) -> Result<(), Error> {
-    socket.set_nodelay(true)?;
+async fn talk(socket: impl Socket, shared: &Arc<Shared>) -> Result<(), Error> {
     let config = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(64 * 1024)
@@ -126,8 +131,8 @@ fn admit(
 }
 
 /// Writes frames until there will be none, then closes. Pings in between.
-async fn write(
-    mut sink: SplitSink<WebSocketStream<TcpStream>, Message>,
+async fn write<S: Socket>(
+    mut sink: SplitSink<WebSocketStream<S>, Message>,
     mut frames: mpsc::Receiver<Bytes>,
 ) -> Result<(), Error> {
     let mut pings = interval_at(Instant::now() + PING, PING);
@@ -149,8 +154,8 @@ async fn write(
 }
 
 /// Reads until the client is gone or silent for too long.
-async fn read(
-    mut stream: SplitStream<WebSocketStream<TcpStream>>,
+async fn read<S: Socket>(
+    mut stream: SplitStream<WebSocketStream<S>>,
     guard: &Guard,
 ) -> Result<(), Error> {
     while let Ok(Some(message)) = timeout(SILENCE, stream.next()).await {

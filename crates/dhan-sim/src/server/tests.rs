@@ -2,12 +2,12 @@ use core::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use strikewire_types::{ClockSpec, Segment};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async};
 
 use super::*;
 use crate::fixture::{NIFTY, key, option, registry};
@@ -294,6 +294,45 @@ async fn a_stranger_on_the_socket_harms_nobody() {
     }
     // Reason 814 = 0x32e.
     assert_eq!(last, [50, 10, 0, 0, 0, 0, 0, 0, 0x2e, 3]);
+}
+
+/// A connection in memory, whose time is paused.
+async fn in_memory() -> (WebSocketStream<DuplexStream>, SimHandle) {
+    let clock = Clock::simulated("2026-02-09T10:00:00+05:30".parse::<ClockSpec>().unwrap());
+    let shared = Arc::new(Shared::new(registry(), clock, Config::default()));
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let handle = SimHandle {
+        shared: Arc::clone(&shared),
+    };
+    tokio::spawn(connection::serve(far, shared));
+    let (client, _) = client_async(format!("ws://memory/?{QUERY}"), near)
+        .await
+        .unwrap();
+    (client, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_come_every_ten_seconds() {
+    let (mut client, handle) = in_memory().await;
+    let start = tokio::time::Instant::now();
+    // Reading answers them, which keeps the connection alive.
+    for number in 1..=12 {
+        let message = client.next().await.unwrap().unwrap();
+        assert!(message.is_ping(), "{message:?}");
+        assert_eq!(start.elapsed().as_secs(), 10 * number);
+    }
+    assert_eq!(handle.wire_state().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_silent_for_forty_seconds_is_dropped() {
+    let (client, handle) = in_memory().await;
+    tokio::time::advance(Duration::from_secs(39)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(handle.wire_state().len(), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(handle.wire_state().is_empty());
+    drop(client);
 }
 
 #[test]

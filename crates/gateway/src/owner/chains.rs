@@ -59,7 +59,9 @@ impl Chains {
     }
 
     fn remove(&mut self, id: ChainId) {
-        let Some(chain) = self.by_id.remove(&id) else { return };
+        let Some(chain) = self.by_id.remove(&id) else {
+            return;
+        };
         self.by_window.remove(&(chain.ladder, chain.width));
         if let Some(chains) = self.by_source.get_mut(&chain.source) {
             chains.remove(&id);
@@ -71,11 +73,17 @@ impl Chains {
 
     /// Forgets the chain that was read longest ago once too many are idle.
     fn trim(&mut self) -> Option<ChainId> {
-        let idle = || self.by_id.iter().filter(|(_, chain)| chain.members.is_empty());
+        let idle = || {
+            self.by_id
+                .iter()
+                .filter(|(_, chain)| chain.members.is_empty())
+        };
         if idle().count() <= IDLE_CHAINS {
             return None;
         }
-        let oldest = idle().min_by_key(|(_, chain)| chain.last_read.mono).map(|(id, _)| *id)?;
+        let oldest = idle()
+            .min_by_key(|(_, chain)| chain.last_read.mono)
+            .map(|(id, _)| *id)?;
         self.remove(oldest);
         Some(oldest)
     }
@@ -135,7 +143,9 @@ impl Owner {
         known: Option<SourcePrice>,
         force: bool,
     ) -> Result<(), Error> {
-        let Some(chain) = self.chains.by_id.get_mut(&id) else { return Ok(()) };
+        let Some(chain) = self.chains.by_id.get_mut(&id) else {
+            return Ok(());
+        };
         chain.last_read = now;
         let Some(price) = known else { return Ok(()) };
         let (registry, quality) = (&self.registry, quality(&price));
@@ -145,7 +155,9 @@ impl Owner {
                 Forced::Done(decision) => decision,
             }
         } else if chain.follower.is_expired(now, self.config.chain_ttl) {
-            chain.follower.recalculate(registry, now, price.price, quality)
+            chain
+                .follower
+                .recalculate(registry, now, price.price, quality)
         } else {
             chain.follower.on_price(registry, now, price.price, quality)
         };
@@ -219,7 +231,9 @@ impl Owner {
 
     /// Makes a claim follow the chain from now on.
     pub(super) fn follow(&mut self, now: Now, id: ChainId, holder: Holder, mode: Mode) {
-        let Some(chain) = self.chains.by_id.get_mut(&id) else { return };
+        let Some(chain) = self.chains.by_id.get_mut(&id) else {
+            return;
+        };
         chain.members.insert(holder, mode);
         let source = chain.source;
         self.arm(now, source);
@@ -227,8 +241,12 @@ impl Owner {
 
     /// Ends a claim's following, of whichever chain it followed.
     pub(super) fn unfollow(&mut self, now: Now, ladder: LadderId, width: Width, holder: Holder) {
-        let Some(id) = self.chains.by_window.get(&(ladder, width)) else { return };
-        let Some(chain) = self.chains.by_id.get_mut(id) else { return };
+        let Some(id) = self.chains.by_window.get(&(ladder, width)) else {
+            return;
+        };
+        let Some(chain) = self.chains.by_id.get_mut(id) else {
+            return;
+        };
         chain.members.remove(&holder);
         let source = chain.source;
         self.arm(now, source);
@@ -236,42 +254,55 @@ impl Owner {
 
     /// The price of `key` left its band: rolls what must roll, then watches again.
     pub(super) fn crossed(&mut self, now: Now, key: InstrumentKey) {
-        let Some(price) = source_price(&self.table, &self.config, now, key) else { return };
-        let ids: Vec<ChainId> = match self.chains.by_source.get(&key) {
-            Some(ids) => ids.iter().copied().collect(),
-            None => return,
-        };
+        if let Some(price) = source_price(&self.table, &self.config, now, key) {
+            self.follow_price(now, key, price);
+        }
+        // Whatever came of it, the next crossing must be heard of.
+        self.arm_band(key);
+    }
+
+    fn follow_price(&mut self, now: Now, key: InstrumentKey, price: SourcePrice) {
+        let ids: Vec<ChainId> = self
+            .chains
+            .by_source
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
         for id in ids {
-            let Some(chain) = self.chains.by_id.get_mut(&id) else { continue };
+            let Some(chain) = self.chains.by_id.get_mut(&id) else {
+                continue;
+            };
             if chain.members.is_empty() {
                 continue;
             }
             let decision =
-                chain.follower.on_price(&self.registry, now, price.price, quality(&price));
+                chain
+                    .follower
+                    .on_price(&self.registry, now, price.price, quality(&price));
             self.decided(now, id, price, decision);
         }
         self.settle(now);
-        self.arm_band(key);
     }
 
     /// Acts on what a price does to a chain: moves its members, and tells its readers.
     /// False when it does nothing.
-    fn decided(
-        &mut self,
-        now: Now,
-        id: ChainId,
-        price: SourcePrice,
-        decision: Decision,
-    ) -> bool {
+    fn decided(&mut self, now: Now, id: ChainId, price: SourcePrice, decision: Decision) -> bool {
         let rolled = match decision {
             Decision::Hold | Decision::Confirm => return false,
             Decision::Recalculated | Decision::Started { .. } => false,
             Decision::Rolled { .. } => true,
         };
-        let Some(chain) = self.chains.by_id.get_mut(&id) else { return false };
+        let Some(chain) = self.chains.by_id.get_mut(&id) else {
+            return false;
+        };
         chain.price = price;
-        let members: Vec<(Holder, Mode)> =
-            chain.members.iter().map(|(holder, mode)| (*holder, *mode)).collect();
+        let members: Vec<(Holder, Mode)> = chain
+            .members
+            .iter()
+            .map(|(holder, mode)| (*holder, *mode))
+            .collect();
         if rolled {
             for &(holder, mode) in &members {
                 // A window of a ladder that is there cannot fail to have legs.
@@ -281,7 +312,10 @@ impl Owner {
                 self.holder_rolled(holder, id);
             }
         }
-        if members.iter().any(|(holder, _)| holder.kind == OwnerKind::Stream) {
+        if members
+            .iter()
+            .any(|(holder, _)| holder.kind == OwnerKind::Stream)
+        {
             self.show_chain(now, id);
         }
         true
@@ -289,25 +323,37 @@ impl Owner {
 
     /// Gives the hub the chain as it stands.
     pub(super) fn show_chain(&self, now: Now, id: ChainId) {
-        let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) else { return };
+        let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) else {
+            return;
+        };
         let window = chain.span.window(&self.registry, chain.price.price);
         let view = handle::render(&self.registry, &chain);
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else { return };
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else {
+            return;
+        };
         let item = |instrument: Instrument<'_>| FanItem {
             key: instrument.key(),
             token: instrument.token().into(),
         };
         let body = ChainBody {
             fields,
-            legs: window.legs().map(|leg| item(self.registry.instrument(leg.0))).collect(),
+            legs: window
+                .legs()
+                .map(|leg| item(self.registry.instrument(leg.0)))
+                .collect(),
             underlying: window.ladder().price_source().map(item),
         };
-        self.tell_hub(HubCommand::SetChain { chain: id, body: Box::new(body) });
+        self.tell_hub(HubCommand::SetChain {
+            chain: id,
+            body: Box::new(body),
+        });
     }
 
     /// Watches the price of an underlying for the chains that are followed.
     pub(super) fn arm(&mut self, now: Now, source: InstrumentKey) {
-        let Some(band) = self.arm_band(source) else { return };
+        let Some(band) = self.arm_band(source) else {
+            return;
+        };
         // What moved before the band was armed would otherwise wait for the next tick.
         let missed = source_price(&self.table, &self.config, now, source)
             .is_some_and(|price| price.is_live() && band.leaves(price.price));
@@ -327,14 +373,18 @@ impl Owner {
                 if chain.members.is_empty() {
                     continue;
                 }
-                let Some(band) = chain.follower.band() else { return Some(None) };
+                let Some(band) = chain.follower.band() else {
+                    return Some(None);
+                };
                 tightest = Some(Band::intersect(tightest.into_iter().chain([band])));
             }
             tightest.map(Some)
         };
         match followed(&self.chains) {
             None => self.table.disarm(slot),
-            Some(None) => self.table.arm(slot, Some(Price::from_raw(i64::MAX - 1)), None),
+            Some(None) => self
+                .table
+                .arm(slot, Some(Price::from_raw(i64::MAX - 1)), None),
             Some(Some(band)) => {
                 self.table.arm(slot, band.lower, band.upper);
                 return Some(band);
@@ -350,9 +400,9 @@ impl Owner {
 
 /// The instrument that gives a ladder its price.
 pub(crate) fn source_of(ladder: Ladder<'_>) -> Result<Instrument<'_>, Error> {
-    ladder
-        .price_source()
-        .ok_or_else(|| Error::NoPriceSource { symbol: ladder.symbol().to_owned() })
+    ladder.price_source().ok_or_else(|| Error::NoPriceSource {
+        symbol: ladder.symbol().to_owned(),
+    })
 }
 
 fn quality(price: &SourcePrice) -> PriceQuality {
@@ -381,6 +431,20 @@ fn shaped(
     })
 }
 
+/// About what a claim on a ladder takes: its window in the middle.
+pub(crate) fn middle_legs(
+    registry: &Registry,
+    ladder: Ladder<'_>,
+    width: Width,
+    mode: Mode,
+) -> Result<Vec<Leg>, Error> {
+    let rungs = ladder.rungs();
+    let middle = rungs
+        .get(rungs.len() / 2)
+        .map_or(Price::ZERO, |rung| Price::from_raw(rung.strike.raw()));
+    legs(registry, Window::new(ladder, middle, width)?.span(), mode)
+}
+
 fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
     let source = source_of(registry.ladder_at(span.ladder))?;
     let mut legs = Vec::with_capacity(2 * span.rungs(registry).len() + 1);
@@ -403,4 +467,3 @@ fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> 
     }));
     Ok(legs)
 }
-

@@ -67,7 +67,10 @@ impl Conns {
     }
 
     fn up(&self) -> usize {
-        self.conns.iter().filter(|conn| conn.state == ConnState::Live).count()
+        self.conns
+            .iter()
+            .filter(|conn| conn.state == ConnState::Live)
+            .count()
     }
 }
 
@@ -77,7 +80,9 @@ impl Owner {
         self.conns.wake(event.conn());
         self.settle(now);
         let up_before = self.conns.up();
-        let Some(conn) = self.conns.conns.get_mut(event.conn().index()) else { return };
+        let Some(conn) = self.conns.conns.get_mut(event.conn().index()) else {
+            return;
+        };
         match event {
             ConnEvent::Ready { .. } => return,
             ConnEvent::Up { conn: id, .. } => {
@@ -91,7 +96,12 @@ impl Owner {
                     self.notice_all("feed_up", "the broker's feed is up");
                 }
             }
-            ConnEvent::Down { conn: id, cause, retry_in, .. } => {
+            ConnEvent::Down {
+                conn: id,
+                cause,
+                retry_in,
+                ..
+            } => {
                 tracing::warn!(conn = %id, %cause, ?retry_in, "Connection down");
                 metrics::counter!("strikewire_connection_downs_total", "connection" => id.to_string())
                     .increment(1);
@@ -115,7 +125,10 @@ impl Owner {
     }
 
     fn notice_all(&self, code: &'static str, detail: &str) {
-        self.tell_hub(HubCommand::NoticeAll { code, detail: detail.to_owned() });
+        self.tell_hub(HubCommand::NoticeAll {
+            code,
+            detail: detail.to_owned(),
+        });
     }
 
     /// Takes the packet rates of the second that passed.
@@ -169,7 +182,11 @@ impl Owner {
             }
         }
         Readiness {
-            status: if reasons.is_empty() { "ready" } else { "degraded" },
+            status: if reasons.is_empty() {
+                "ready"
+            } else {
+                "degraded"
+            },
             reasons,
         }
     }

@@ -54,18 +54,19 @@ impl Owner {
         &mut self,
         now: Now,
         ask: ChainAsk,
-        spec: ItemSpec,
+        spec: &ItemSpec,
         reply: Reply<Added>,
     ) {
-        match self.repeat_item(now, ask, &spec) {
+        match self.repeat_item(now, ask, spec) {
             Ok(Some(added)) => answer(reply, Ok(added)),
             Err(error) => answer(reply, Err(error)),
-            Ok(None) => match self.admit_item(now, ask, &spec) {
+            Ok(None) => match self.admit_item(now, ask, spec) {
                 Err(error) => answer(reply, Err(error)),
                 Ok((id, added)) => {
-                    let seq = self.journal.append(now.utc, added_entry(id, &spec));
-                    self.parked
-                        .park(seq, Some(id), move |durable| answer(reply, durable.map(|()| added)));
+                    let seq = self.journal.append(now.utc, added_entry(id, spec));
+                    self.parked.park(seq, Some(id), move |durable| {
+                        answer(reply, durable.map(|()| added));
+                    });
                 }
             },
         }
@@ -78,7 +79,9 @@ impl Owner {
         ask: ChainAsk,
         spec: &ItemSpec,
     ) -> Result<Option<Added>, Error> {
-        let Some(item) = self.items.by_key.get(&spec.key) else { return Ok(None) };
+        let Some(item) = self.items.by_key.get(&spec.key) else {
+            return Ok(None);
+        };
         if item.state != ItemState::Live {
             return Ok(None);
         }
@@ -93,7 +96,10 @@ impl Owner {
         let (id, contracts) = (item.id, item.contracts);
         self.book.touch(now, holder(spec.key.list, id));
         let chain = match spec.holding {
-            Holding::Chain { ladder, width } => Some(self.read_chain(now, ladder, width, ask)?),
+            Holding::Chain { ladder, width } => {
+                let id = self.chain_for(now, ladder, width, ask.price, ask.force)?;
+                Some(self.chain_answer(now, id, ask)?)
+            }
             Holding::Single { .. } => None,
         };
         Ok(Some(Added {
@@ -121,10 +127,18 @@ impl Owner {
         };
         let contracts = legs.iter().filter(|leg| leg.role == Role::Contract).count();
         let source = chain.and_then(|id| self.chain_source(id));
-        let id = self.items.by_key.get(&spec.key).map_or(self.items.last_id + 1, |item| item.id);
+        let id = self
+            .items
+            .by_key
+            .get(&spec.key)
+            .map_or(self.items.last_id + 1, |item| item.id);
         let holder = holder(spec.key.list, id);
 
-        let request = Request { owner: holder, tier: spec.tier, legs };
+        let request = Request {
+            owner: holder,
+            tier: spec.tier,
+            legs,
+        };
         let plan = self.book.plan(now, &request)?;
         self.book.apply(now, plan, &mut self.effects);
         let newly_on_wire = self
@@ -191,31 +205,51 @@ impl Owner {
         let key = match matching.as_slice() {
             [key] => key,
             [] => {
-                let choices =
-                    self.items.by_key.keys().filter(mine).map(ToString::to_string).collect();
+                let choices = self
+                    .items
+                    .by_key
+                    .keys()
+                    .filter(mine)
+                    .map(ToString::to_string)
+                    .collect();
                 return answer(
                     reply,
-                    Err(Error::NoSuchItem { user, item: filter.to_string(), choices }),
+                    Err(Error::NoSuchItem {
+                        user,
+                        item: filter.to_string(),
+                        choices,
+                    }),
                 );
             }
             several => {
                 let choices = several.iter().map(ToString::to_string).collect();
                 return answer(
                     reply,
-                    Err(Error::Ambiguous { user, item: filter.to_string(), choices }),
+                    Err(Error::Ambiguous {
+                        user,
+                        item: filter.to_string(),
+                        choices,
+                    }),
                 );
             }
         };
-        let Some(id) = self.items.by_key.get(key).map(|item| item.id) else { return };
+        let Some(id) = self.items.by_key.get(key).map(|item| item.id) else {
+            return;
+        };
         let removed = self.let_go_of_item(now, id);
         let seq = self.journal.append(now.utc, Entry::Removed { item: id });
-        self.parked.park(seq, None, move |durable| answer(reply, durable.map(|()| removed)));
+        self.parked.park(seq, None, move |durable| {
+            answer(reply, durable.map(|()| removed));
+        });
     }
 
     /// Ends an item and its claim.
     pub(super) fn let_go_of_item(&mut self, now: Now, id: u64) -> Removed {
         let Some(item) = self.items.remove(id) else {
-            return Removed { released: 0, unsubscribed: 0 };
+            return Removed {
+                released: 0,
+                unsubscribed: 0,
+            };
         };
         let holder = holder(item.spec.key.list, id);
         self.stop_following(now, &item.spec, holder);
@@ -236,12 +270,15 @@ impl Owner {
 
     /// An item's claim made room for another: it stays on its list, without a claim.
     pub(super) fn item_evicted(&mut self, now: Now, holder: Holder) {
-        let Some(item) = self.items.by_id_mut(holder.id) else { return };
+        let Some(item) = self.items.by_id_mut(holder.id) else {
+            return;
+        };
         item.state = ItemState::Evicted;
         item.contracts = 0;
         let spec = item.spec.clone();
         self.stop_following(now, &spec, holder);
-        self.journal.append(now.utc, Entry::Evicted { item: holder.id });
+        self.journal
+            .append(now.utc, Entry::Evicted { item: holder.id });
     }
 
     /// A roll may change how many contracts a claim holds, at the ends of a ladder.

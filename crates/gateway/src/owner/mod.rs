@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use strikewire_broker::{Link, WireBatch, WireOp};
 use strikewire_quotes::{Interest, Table};
 use strikewire_registry::Registry;
-use strikewire_subscriptions::{Book, Effect, Leg, Owner as Holder, OwnerKind, Request};
+use strikewire_subscriptions::{Book, Effect, Leg, Owner as Holder, OwnerKind, Refusal, Request};
 use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Now, Tier};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -31,7 +31,7 @@ use items::Items;
 use parked::Parked;
 use streams::Streams;
 
-pub(crate) use chains::source_of;
+pub(crate) use chains::{middle_legs, source_of};
 pub(crate) use run::{Inputs, run};
 
 /// The owner's state. Its methods are spread over the modules by subject.
@@ -101,26 +101,63 @@ impl Owner {
 
     fn handle_command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Hold { request, leg, reply } => self.hold(now, request, leg, reply),
+            Command::Hold {
+                request,
+                leg,
+                chain,
+                reply,
+            } => match self.hold(now, request, leg, chain) {
+                Err(error) => answer(reply, Err(error)),
+                Ok(()) => {
+                    if reply.send(Ok(())).is_err() {
+                        // The request has gone, and its `Unhold` may have come before this.
+                        self.unhold(now, request);
+                    }
+                }
+            },
             Command::Unhold { request } => self.unhold(now, request),
-            Command::Add { ask, spec, reply } => self.add_item(now, ask, *spec, reply),
-            Command::Remove { user, filter, reply } => self.remove_item(now, user, &filter, reply),
+            Command::Add { ask, spec, reply } => self.add_item(now, ask, &spec, reply),
+            Command::Remove {
+                user,
+                filter,
+                reply,
+            } => self.remove_item(now, user, &filter, reply),
             Command::List { user, reply } => answer(reply, Ok(self.list_items(user))),
-            Command::ReadChain { ladder, width, ask, reply } => {
+            Command::ReadChain {
+                ladder,
+                width,
+                ask,
+                reply,
+            } => {
                 let chain = self.read_chain(now, ladder, width, ask);
                 answer(reply, chain);
             }
             Command::OpenStream { client, outbox } => self.open_stream(client, outbox),
             Command::CloseStream { client } => self.close_stream(now, client),
-            Command::StreamTicks { client, sub, ticks, reply } => {
+            Command::StreamTicks {
+                client,
+                sub,
+                ticks,
+                reply,
+            } => {
                 let done = self.stream_ticks(now, client, sub, ticks);
                 answer(reply, done);
             }
-            Command::StreamChain { client, sub, chain, reply } => {
+            Command::StreamChain {
+                client,
+                sub,
+                chain,
+                reply,
+            } => {
                 let done = self.stream_chain(now, client, sub, chain);
                 answer(reply, done);
             }
-            Command::StreamUnsubscribe { client, sub, ack, reply } => {
+            Command::StreamUnsubscribe {
+                client,
+                sub,
+                ack,
+                reply,
+            } => {
                 let done = self.stream_unsubscribe(now, client, sub, ack);
                 answer(reply, done);
             }
@@ -133,29 +170,45 @@ impl Owner {
     }
 
     /// Claims an underlying for a request that waits for its price.
-    fn hold(&mut self, now: Now, request: u64, leg: Leg, reply: Reply<()>) {
-        let holder = request_holder(request);
-        let planned = self.book.plan(
-            now,
-            &Request { owner: holder, tier: Tier::A, legs: vec![leg] },
-        );
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(refusal) => return answer(reply, Err(refusal.into())),
+    ///
+    /// Where that needs an eviction, the request must have a chance: one that only
+    /// reads evicts nobody, and one whose chain could not fit at any price neither.
+    fn hold(
+        &mut self,
+        now: Now,
+        request: u64,
+        leg: Leg,
+        chain: Option<Vec<Leg>>,
+    ) -> Result<(), Error> {
+        let claim = |legs| Request {
+            owner: request_holder(request),
+            tier: Tier::A,
+            legs,
         };
+        let plan = self.book.plan(now, &claim(vec![leg]))?;
+        if !plan.victims().is_empty() {
+            let Some(legs) = chain else {
+                let status = self.book.status();
+                return Err(Refusal {
+                    needed: 1,
+                    free: status.free,
+                    evictable: 0,
+                }
+                .into());
+            };
+            self.book.plan(now, &claim(legs))?;
+        }
         self.book.apply(now, plan, &mut self.effects);
         self.holds.insert(request, leg.key);
         self.settle(now);
         self.wake_waiters(leg.key);
-        if reply.send(Ok(())).is_err() {
-            // The request has gone, and its `Unhold` may have come before this.
-            self.unhold(now, request);
-        }
+        Ok(())
     }
 
     fn unhold(&mut self, now: Now, request: u64) {
         if let Some(key) = self.holds.remove(&request) {
-            self.book.release(now, request_holder(request), &mut self.effects);
+            self.book
+                .release(now, request_holder(request), &mut self.effects);
             self.settle(now);
             if !self.holds.values().any(|held| *held == key)
                 && let Some((slot, _)) = self.table.resolve(key)
@@ -179,7 +232,12 @@ impl Owner {
         while !self.effects.is_empty() {
             for effect in core::mem::take(&mut self.effects) {
                 match effect {
-                    Effect::Bind { slot, key, step, home } => {
+                    Effect::Bind {
+                        slot,
+                        key,
+                        step,
+                        home,
+                    } => {
                         self.table.bind(key, slot, step, home);
                         changed.push(key);
                     }
@@ -193,13 +251,23 @@ impl Owner {
                     Effect::Homed { slot, conn } => self.table.set_home(slot, conn),
                     Effect::Evicted { owner, by, freed } => self.evicted(now, owner, by, freed),
                     Effect::Wake { conn } => self.conns.wake(conn),
-                    Effect::Desired { key, tier, mode, owner, .. } => {
+                    Effect::Desired {
+                        key,
+                        tier,
+                        mode,
+                        owner,
+                        ..
+                    } => {
                         tracing::debug!(%key, %tier, %mode, ?owner, "Subscribe");
                     }
-                    Effect::Changed { key, tier, mode, .. } => {
+                    Effect::Changed {
+                        key, tier, mode, ..
+                    } => {
                         tracing::debug!(%key, %tier, %mode, "Change");
                     }
-                    Effect::Undesired { key, owner, why, .. } => {
+                    Effect::Undesired {
+                        key, owner, why, ..
+                    } => {
                         tracing::debug!(%key, ?owner, ?why, "Unsubscribe");
                     }
                     // Kinds that are yet to come ask nothing of this owner.
@@ -238,10 +306,7 @@ impl Owner {
     /// Sends every connection that can take it its most valuable difference.
     fn feed_wires(&mut self, now: Now, link: &mut Link) {
         while let Some(conn) = self.conns.next_awake() {
-            if self
-                .book
-                .poll_wire(now, conn, &mut self.batch)
-            {
+            if self.book.poll_wire(now, conn, &mut self.batch) {
                 link.send(self.batch.clone());
             }
             self.settle(now);
@@ -256,7 +321,10 @@ impl Owner {
 
 /// The claim of a waiting request.
 const fn request_holder(request: u64) -> Holder {
-    Holder { kind: OwnerKind::Request, id: request }
+    Holder {
+        kind: OwnerKind::Request,
+        id: request,
+    }
 }
 
 /// Sends an answer; whoever asked may have gone.

@@ -17,7 +17,9 @@ struct Waiting {
 
 impl core::fmt::Debug for Parked {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Parked").field("waiting", &self.waiting.len()).finish()
+        f.debug_struct("Parked")
+            .field("waiting", &self.waiting.len())
+            .finish()
     }
 }
 
@@ -28,7 +30,11 @@ impl Parked {
         item: Option<u64>,
         reply: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
-        self.waiting.push_back(Waiting { seq, item, reply: Box::new(reply) });
+        self.waiting.push_back(Waiting {
+            seq,
+            item,
+            reply: Box::new(reply),
+        });
     }
 
     /// Answers what the journal decided; gives the items that it could not keep.
@@ -38,13 +44,21 @@ impl Parked {
             Durability::Failed { up_to, reason } => (*up_to, Some(reason)),
         };
         let mut lost = Vec::new();
-        while self.waiting.front().is_some_and(|waiting| waiting.seq <= up_to) {
-            let Some(waiting) = self.waiting.pop_front() else { break };
+        while self
+            .waiting
+            .front()
+            .is_some_and(|waiting| waiting.seq <= up_to)
+        {
+            let Some(waiting) = self.waiting.pop_front() else {
+                break;
+            };
             match failure {
                 None => (waiting.reply)(Ok(())),
                 Some(reason) => {
                     lost.extend(waiting.item);
-                    (waiting.reply)(Err(Error::NotDurable { reason: reason.clone() }));
+                    (waiting.reply)(Err(Error::NotDurable {
+                        reason: reason.clone(),
+                    }));
                 }
             }
         }

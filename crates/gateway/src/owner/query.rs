@@ -77,7 +77,9 @@ impl Owner {
 
     /// Notes that the window of a claim moved.
     pub(super) fn holder_rolled(&mut self, holder: Holder, chain: ChainId) {
-        let Some(span) = self.chain_span(chain) else { return };
+        let Some(span) = self.chain_span(chain) else {
+            return;
+        };
         match holder.kind {
             OwnerKind::Watchlist | OwnerKind::Explicit => {
                 let contracts = span.legs(&self.registry).count();
@@ -86,14 +88,17 @@ impl Owner {
             OwnerKind::Stream => {
                 let ladder = self.registry.ladder_at(span.ladder);
                 let at_the_money = ladder.rungs()[span.atm as usize].strike;
-                let detail = format!("{} {} is at {at_the_money}", ladder.symbol(), ladder.expiry());
+                let detail = format!(
+                    "{} {} is at {at_the_money}",
+                    ladder.symbol(),
+                    ladder.expiry()
+                );
                 self.stream_rolled(holder, &detail);
             }
             _ => {}
         }
     }
 }
-
 
 const fn wire_state(wire: WireState) -> &'static str {
     match wire {

@@ -63,11 +63,15 @@ impl Inputs {
 pub(crate) async fn run(mut owner: Owner, mut inputs: Inputs, clock: Clock) {
     loop {
         let deadline = owner.deadline();
-        let Some(input) = inputs.next(clock, deadline).await else { break };
+        let Some(input) = inputs.next(clock, deadline).await else {
+            break;
+        };
         let now = clock.now();
         owner.handle(now, input);
         for _ in 1..PER_TURN {
-            let Some(input) = inputs.try_next() else { break };
+            let Some(input) = inputs.try_next() else {
+                break;
+            };
             owner.handle(now, input);
         }
         owner.finish_turn(now, &mut inputs.link);
@@ -79,7 +83,9 @@ impl Owner {
     /// When time itself is the next input.
     fn deadline(&self) -> Mono {
         let sample = self.conns.next_sample();
-        self.book.poll_timeout().map_or(sample, |timeout| timeout.min(sample))
+        self.book
+            .poll_timeout()
+            .map_or(sample, |timeout| timeout.min(sample))
     }
 
     fn handle(&mut self, now: Now, input: Input) {
@@ -103,7 +109,11 @@ impl Owner {
 
     /// What follows every turn: time that passed, the journal's group, the wires.
     fn finish_turn(&mut self, now: Now, link: &mut Link) {
-        if self.book.poll_timeout().is_some_and(|timeout| timeout <= now.mono) {
+        if self
+            .book
+            .poll_timeout()
+            .is_some_and(|timeout| timeout <= now.mono)
+        {
             self.book.handle_timeout(now, &mut self.effects);
             self.settle(now);
         }

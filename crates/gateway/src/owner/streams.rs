@@ -32,7 +32,10 @@ struct Claim {
 impl Streams {
     fn next_holder(&mut self) -> Holder {
         self.last_claim += 1;
-        Holder { kind: OwnerKind::Stream, id: self.last_claim }
+        Holder {
+            kind: OwnerKind::Stream,
+            id: self.last_claim,
+        }
     }
 
     fn insert(&mut self, holder: Holder, claim: Claim) {
@@ -51,7 +54,13 @@ impl Owner {
     }
 
     pub(super) fn close_stream(&mut self, now: Now, client: ClientId) {
-        for holder in self.streams.clients.remove(&client).unwrap_or_default().into_values() {
+        for holder in self
+            .streams
+            .clients
+            .remove(&client)
+            .unwrap_or_default()
+            .into_values()
+        {
             self.release_stream(now, holder);
         }
         self.tell_hub(HubCommand::Close { client });
@@ -66,11 +75,23 @@ impl Owner {
     ) -> Result<(), Error> {
         let holder = self.streams.next_holder();
         let what = format!("ticks of {} instruments", ticks.items.len());
-        let request = Request { owner: holder, tier: Tier::A, legs: ticks.legs };
+        let request = Request {
+            owner: holder,
+            tier: Tier::A,
+            legs: ticks.legs,
+        };
         let plan = self.book.plan(now, &request)?;
         self.book.apply(now, plan, &mut self.effects);
         self.book.set_streaming(holder, true);
-        self.streams.insert(holder, Claim { client, sub, followed: None, what });
+        self.streams.insert(
+            holder,
+            Claim {
+                client,
+                sub,
+                followed: None,
+                what,
+            },
+        );
         self.settle(now);
         self.tell_hub(HubCommand::Ticks {
             client,
@@ -93,13 +114,33 @@ impl Owner {
         let chain = self.chain_for(now, ask.ladder, ask.width, ask.price, false)?;
         let legs = self.chain_legs(chain, ask.mode)?;
         let holder = self.streams.next_holder();
-        let plan = self.book.plan(now, &Request { owner: holder, tier: Tier::A, legs })?;
+        let plan = self.book.plan(
+            now,
+            &Request {
+                owner: holder,
+                tier: Tier::A,
+                legs,
+            },
+        )?;
         self.book.apply(now, plan, &mut self.effects);
         self.book.set_streaming(holder, true);
         let ladder = self.registry.ladder_at(ask.ladder);
-        let what = format!("chain {} {} {}", ladder.exchange(), ladder.symbol(), ladder.expiry());
+        let what = format!(
+            "chain {} {} {}",
+            ladder.exchange(),
+            ladder.symbol(),
+            ladder.expiry()
+        );
         let followed = ask.follow.then_some((ask.ladder, ask.width));
-        self.streams.insert(holder, Claim { client, sub, followed, what });
+        self.streams.insert(
+            holder,
+            Claim {
+                client,
+                sub,
+                followed,
+                what,
+            },
+        );
         self.settle(now);
         if ask.follow {
             self.follow(now, chain, holder, ask.mode);
@@ -130,7 +171,11 @@ impl Owner {
             .and_then(|subs| subs.remove(&sub))
             .ok_or(Error::NoSuchSubscription { sub: sub.0 })?;
         self.release_stream(now, holder);
-        self.tell_hub(HubCommand::Unsubscribe { client, sub, ack: Some(ack) });
+        self.tell_hub(HubCommand::Unsubscribe {
+            client,
+            sub,
+            ack: Some(ack),
+        });
         Ok(())
     }
 
@@ -146,7 +191,9 @@ impl Owner {
 
     /// A stream's claim made room for another: it ends, and its client is told.
     pub(super) fn stream_evicted(&mut self, now: Now, holder: Holder) {
-        let Some(claim) = self.streams.claims.remove(&holder.id) else { return };
+        let Some(claim) = self.streams.claims.remove(&holder.id) else {
+            return;
+        };
         if let Some(subs) = self.streams.clients.get_mut(&claim.client) {
             subs.remove(&claim.sub);
         }
@@ -181,6 +228,9 @@ impl Owner {
     /// What a stream's claim is, for explanations.
     pub(super) fn stream_of(&self, holder: Holder) -> Option<String> {
         let claim = self.streams.claims.get(&holder.id)?;
-        Some(format!("stream client {}, subscription {}: {}", claim.client.0, claim.sub.0, claim.what))
+        Some(format!(
+            "stream client {}, subscription {}: {}",
+            claim.client.0, claim.sub.0, claim.what
+        ))
     }
 }

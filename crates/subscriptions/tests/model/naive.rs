@@ -34,6 +34,8 @@ pub(crate) enum Answer {
         free: usize,
         victims: Vec<(Owner, usize)>,
         spared: usize,
+        /// Whether somebody in use stays who would go by last use alone.
+        use_counts: bool,
     },
     Refused {
         needed: usize,
@@ -94,6 +96,7 @@ impl Naive {
                 free,
                 victims: Vec::new(),
                 spared: 0,
+                use_counts: false,
             };
         }
         let needed = after - before + before.saturating_sub(self.total);
@@ -135,9 +138,12 @@ impl Naive {
             }
         }
         let frees = |nth: usize| without(&kept[..nth]) - without(&kept[..=nth]);
+        let first = tier_a.iter().find(|c| !c.legs.is_empty());
+        let use_counts = first.is_some_and(|first| busy(first) && kept.iter().any(|c| !busy(c)));
         Answer::Fits {
             needed,
             free,
+            use_counts,
             spared: taken.len() - kept.len(),
             victims: (0..kept.len())
                 .map(|nth| (kept[nth].owner, frees(nth)))

@@ -56,7 +56,7 @@ impl Run {
             // Sometimes less than what the connections hold.
             total: if seed.is_multiple_of(3) { 18 } else { 21 },
             per_batch: 2,
-            in_use: Duration::from_secs(10),
+            in_use: Duration::from_secs(3),
             ..Config::default()
         };
         Self {
@@ -101,12 +101,13 @@ impl Run {
                 self.book.touch(self.now, owner);
                 self.naive.touch(self.clock(), owner);
             }
-            31..33 => {
-                let (owner, open) = (self.owner(), self.rng.random());
+            31..34 => {
+                let open = self.rng.random_range(0..4) > 0;
+                let owner = self.owner();
                 self.book.set_streaming(owner, open);
                 self.naive.stream(owner, open);
             }
-            33..43 => {
+            34..43 => {
                 let step = Duration::from_millis(self.rng.random_range(0..2_500));
                 self.now = self.now + step;
                 if self.rng.random() {
@@ -230,6 +231,7 @@ impl Run {
                     free,
                     victims,
                     spared,
+                    use_counts,
                 },
             ) => {
                 assert_eq!((plan.needed(), plan.free()), (needed, free));
@@ -252,6 +254,7 @@ impl Run {
                 assert_eq!(told.evicted, evicted);
                 seen.eviction += evicted.len() as u64;
                 seen.spared_victim += spared as u64;
+                seen.use_counted += u64::from(use_counts);
                 let still = self.lingering();
                 let gone = |key: &&InstrumentKey| !still.contains(key) && !wanted.contains_key(key);
                 seen.linger_reclaimed_by_admission += lingering.iter().filter(gone).count() as u64;
@@ -326,6 +329,8 @@ impl Run {
             .map(|row| (row.key, row.home))
             .collect();
         let told = self.read(seen);
+        let lingering = self.lingering();
+        assert!(told.undesired.iter().all(|key| !lingering.contains(key)));
         let status = self.book.status();
         for key in told.undesired {
             if let Some(home) = homes.get(&key)

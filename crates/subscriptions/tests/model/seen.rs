@@ -20,6 +20,7 @@ macro_rules! seen {
 seen! {
     eviction,
     spared_victim,
+    use_counted,
     refusal,
     roll_at_a_full_book,
     roll_waiting_for_room,

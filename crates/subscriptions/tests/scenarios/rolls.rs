@@ -1,6 +1,6 @@
 use strikewire_subscriptions::{Effect, State, Why};
 
-use crate::desk::{A, Desk, key, legs};
+use crate::desk::{A, B, Desk, key, legs};
 
 #[test]
 fn a_roll_lingers_and_sends_only_the_difference() {
@@ -95,4 +95,47 @@ fn an_admission_uses_the_room_of_what_lingers() {
             .iter()
             .any(|e| matches!(e, Effect::Evicted { .. }))
     );
+}
+
+#[test]
+fn what_rolls_in_goes_where_the_fewest_will_be() {
+    let mut desk = Desk::new(2, 5, 5).up();
+    desk.admit(1, A, legs(&[1, 2, 3, 4]));
+    desk.pump();
+    assert_eq!(desk.charged(), [2, 2]);
+    // 1 and 3 linger on the first connection, which has as many as the second.
+    desk.roll(1, &[2, 4, 5, 6]);
+    assert_eq!(desk.pump(), ["1 +full 5 6"]);
+    desk.wait(5);
+    assert_eq!(desk.pump(), ["1 -full 3 1"]);
+    assert_eq!(desk.charged(), [2, 2]);
+}
+
+#[test]
+fn the_nearest_to_the_money_get_the_room_there_is() {
+    let mut desk = Desk::new(1, 4, 4).up();
+    desk.admit(1, A, legs(&[9]));
+    desk.admit(2, A, legs(&[9]));
+    desk.admit(3, A, legs(&[8]));
+    desk.roll(1, &[5, 3, 4, 1, 2]);
+    assert_eq!(desk.pump(), ["1 +full 8 9 5 3"]);
+    assert_eq!(desk.release(3), (1, 1));
+    assert_eq!(desk.pump(), ["1 -full 8", "1 +full 4"]);
+    assert_eq!(desk.release(2), (1, 1));
+    assert_eq!(desk.pump(), ["1 -full 9", "1 +full 1"]);
+    assert_eq!(desk.book.status().unplaced, 1);
+}
+
+#[test]
+fn who_waits_is_served_before_who_comes() {
+    let mut desk = Desk::new(1, 2, 4);
+    desk.admit(1, B, legs(&[1]));
+    desk.admit(2, A, legs(&[1]));
+    desk.admit(3, A, legs(&[8]));
+    desk.roll(1, &[5]);
+    assert_eq!(desk.book.status().unplaced, 1);
+    // In the place of 8 comes 5, which is tier B, and not 7.
+    desk.admit(3, A, legs(&[7]));
+    assert!(desk.book.instrument(key(5)).unwrap().home.is_some());
+    assert_eq!(desk.book.instrument(key(7)).unwrap().home, None);
 }
