@@ -1,5 +1,13 @@
 //! The Strikewire server as a library: [`Config`] from a file, the environment and
 //! flags; [`Server::start`], the one place where the parts are put together.
+//!
+//! ```
+//! use strikewired::{Args, Config};
+//!
+//! let config = Config::load(&Args::default())?;
+//! assert!(config.to_toml()?.contains("listen = \"127.0.0.1:8080\""));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
 
 mod args;
 mod config;

@@ -21,6 +21,9 @@ use crate::{Broker, Config, DataDir, master};
 /// Everything must have ended this long after a stop was asked for.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long requests under way may take to end then.
+const REQUEST_LIMIT: Duration = Duration::from_secs(2);
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -97,6 +100,7 @@ impl Server {
             vital("feed", move || async move {
                 if let Err(error) = feed().await {
                     tracing::error!(%error, "The feed cannot run");
+                    die("feed");
                 }
             })?,
         ];
@@ -224,6 +228,7 @@ impl Server {
         self.gateway.stop().await;
         let standin = self.standin;
         let threads = self.threads;
+        let mut http = self.http;
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();
@@ -234,8 +239,17 @@ impl Server {
             }
         });
         let all = async {
-            let _ = ended.await;
-            let _ = self.http.await;
+            let requests = async {
+                // One that never comes to its end is not waited for.
+                if tokio::time::timeout(REQUEST_LIMIT, &mut http)
+                    .await
+                    .is_err()
+                {
+                    tracing::warn!("Requests that did not end in time are dropped");
+                    http.abort();
+                }
+            };
+            let _ = tokio::join!(ended, requests);
         };
         tokio::time::timeout(STOP_LIMIT, all)
             .await

@@ -30,9 +30,9 @@ pub(crate) fn vital<F: Future<Output = ()>>(
         .with_context(|| format!("the {name} thread"))
 }
 
-/// Ends the process because `name` panicked.
+/// Ends the process because `name` panicked or cannot go on.
 pub(crate) fn die(name: &str) -> ! {
-    tracing::error!(name, "A vital part panicked; the process ends");
-    eprintln!("strikewired: {name} panicked; the process ends");
+    tracing::error!(name, "A vital part failed; the process ends");
+    eprintln!("strikewired: {name} failed; the process ends");
     std::process::exit(PANICKED);
 }

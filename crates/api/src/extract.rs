@@ -4,7 +4,7 @@ use core::fmt::Display;
 use core::str::FromStr;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -93,6 +93,21 @@ fn unknown_field(name: &str, known: &[&str]) -> Problem {
     )
     .field(name)
     .choices(choices.into_iter().map(str::to_owned).collect())
+}
+
+/// The one variable segment of a path, decoded.
+#[derive(Debug)]
+pub(crate) struct PathText(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Path::<String>::from_request_parts(parts, state)
+            .await
+            .map(|Path(text)| Self(text))
+            .map_err(|rejection| Problem::new(Code::InvalidValue, rejection.body_text()))
+    }
 }
 
 /// The parameters of a query, each at most once.
@@ -213,8 +228,7 @@ pub(crate) mod tests {
         leaf.prop_recursive(2, 8, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(".{0,6}", inner, 0..4)
-                    .prop_map(|map| Value::from_iter(map)),
+                prop::collection::btree_map(".{0,6}", inner, 0..4).prop_map(Value::from_iter),
             ]
         })
     }

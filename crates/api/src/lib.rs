@@ -4,6 +4,19 @@
 //! Every error is a problem document (RFC 9457) that names the thing and what would
 //! have been accepted; the serde models of requests and answers are public, so that
 //! a client in Rust can use them too.
+//!
+//! ```
+//! use strikewire_api::{Code, Problem};
+//!
+//! let problem = Problem::new(Code::UnlistedExpiry, "RELIANCE has no expiry 25FEB2026 on NSE")
+//!     .field("expiry")
+//!     .choices(vec!["24FEB2026".into()]);
+//! let body = serde_json::to_value(&problem)?;
+//! assert_eq!(body["status"], 404);
+//! assert_eq!(body["code"], "unlisted_expiry");
+//! assert_eq!(body["choices"][0], "24FEB2026");
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod extract;
 mod metrics;

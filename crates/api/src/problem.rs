@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use strikewire_gateway::Error;
-use strikewire_gateway::registry::LookupError;
+use strikewire_gateway::registry::{Kind, LookupError};
+use strikewire_gateway::{Error, InstrumentType};
 
 /// The stable codes of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -284,7 +286,13 @@ fn from_lookup(error: &LookupError) -> Problem {
         LookupError::UnknownSymbol { .. } => (Code::UnknownSymbol, "symbol"),
         LookupError::UnlistedExpiry { .. } => (Code::UnlistedExpiry, "expiry"),
         LookupError::UnknownReference { .. } => (Code::UnknownInstrument, "instrument"),
-        LookupError::WrongKind { .. } => (Code::WrongInstrumentType, "instrument_type"),
+        LookupError::WrongKind { listed, .. } => {
+            let choices: BTreeSet<_> = listed.iter().filter_map(|kind| asked_as(*kind)).collect();
+            return Problem::new(Code::WrongInstrumentType, error.to_string())
+                .field("instrument_type")
+                .choices(choices.iter().map(ToString::to_string).collect());
+        }
+        LookupError::NoFutures { .. } => (Code::WrongInstrumentType, "instrument_type"),
         LookupError::NoOptions { .. } => (Code::NoOptions, "symbol"),
         LookupError::Ambiguous { .. } => (Code::Ambiguous, "instrument"),
         _ => return Problem::new(Code::Internal, error.to_string()),
@@ -292,6 +300,16 @@ fn from_lookup(error: &LookupError) -> Problem {
     Problem::new(code, error.to_string())
         .field(field)
         .choices(error.choices())
+}
+
+/// The instrument type by which what is listed as `kind` is asked for; an index by none.
+fn asked_as(kind: Kind) -> Option<InstrumentType> {
+    match kind {
+        Kind::Index => None,
+        Kind::Equity => Some(InstrumentType::Equity),
+        _ if kind.is_option() => Some(InstrumentType::of_options(kind)),
+        _ => Some(InstrumentType::Future),
+    }
 }
 
 impl IntoResponse for Problem {
@@ -318,4 +336,30 @@ pub(crate) fn respond(mut problem: Problem, request_id: &str) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_instrument_type_names_those_that_would_do() {
+        let check = |error: LookupError, choices: &[&str]| {
+            let problem = Problem::from(error);
+            assert_eq!(problem.code, Code::WrongInstrumentType);
+            assert_eq!(problem.field.as_deref(), Some("instrument_type"));
+            assert_eq!(problem.choices, choices);
+        };
+        let listed = vec![Kind::Index, Kind::FutureIndex, Kind::OptionIndex];
+        check(
+            LookupError::WrongKind {
+                symbol: "NIFTY".into(),
+                asked: Kind::Equity,
+                listed,
+            },
+            &["INDEX_OPTION", "FUTURE"],
+        );
+        let symbol = "ZEEL".into();
+        check(LookupError::NoFutures { symbol }, &[]);
+    }
 }

@@ -1,15 +1,15 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use strikewire_fanout::QuoteJson;
 use strikewire_gateway::registry::{Kind, OtherExchange, SearchFilter};
-use strikewire_gateway::types::{Exchange, Expiry, Mode, Segment, Tier};
+use strikewire_gateway::types::{ConnId, Exchange, Expiry, Mode, Segment, Tier};
 use strikewire_gateway::{
     Added, ChainRequest, ItemFilter, ItemRequest, List, StatusView, WsStatus,
 };
 
-use crate::extract::{self, Body, Params};
+use crate::extract::{self, Body, Params, PathText};
 use crate::model::{
     AddAnswer, AddRequest, ChainAnswer, ExpiriesAnswer, ExpiryView, InstrumentView, RemoveAnswer,
     RemoveRequest, SearchAnswer, SubscribeRequest, SubscriptionAnswer, Warning, WatchlistAnswer,
@@ -119,7 +119,7 @@ pub(crate) async fn remove(
 
 pub(crate) async fn watchlist(
     State(api): State<Api>,
-    Path(user_id): Path<String>,
+    PathText(user_id): PathText,
 ) -> Answer<WatchlistAnswer> {
     let user_id = user_id.parse().map_err(|_| {
         Problem::new(
@@ -134,7 +134,7 @@ pub(crate) async fn watchlist(
 
 pub(crate) async fn option_chain(
     State(api): State<Api>,
-    Path(symbol): Path<String>,
+    PathText(symbol): PathText,
     params: Params,
 ) -> Result<Response, Problem> {
     params.only(&[
@@ -171,7 +171,7 @@ pub(crate) async fn subscriptions_status(State(api): State<Api>) -> Answer<Statu
 
 pub(crate) async fn subscription(
     State(api): State<Api>,
-    Path(token): Path<String>,
+    PathText(token): PathText,
 ) -> Answer<SubscriptionAnswer> {
     let instrument = api.gateway.registry().find(&token)?.instrument;
     let key = instrument.key();
@@ -198,7 +198,7 @@ pub(crate) async fn subscription(
         tier: explanation.tier,
         mode: explanation.mode,
         state: explanation.state,
-        ws_connection_id: explanation.connection.map(|conn| conn.number()),
+        ws_connection_id: explanation.connection.map(ConnId::number),
         subscribed_at: explanation.since,
         last_tick_age_ms,
         holders: explanation.holders,
@@ -248,7 +248,7 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Answer<Sea
 
 pub(crate) async fn expiries(
     State(api): State<Api>,
-    Path(symbol): Path<String>,
+    PathText(symbol): PathText,
     params: Params,
 ) -> Answer<ExpiriesAnswer> {
     params.only(&["exchange"])?;

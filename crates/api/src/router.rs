@@ -59,7 +59,6 @@ impl Api {
 }
 
 /// All routes.
-#[must_use]
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/api/v2/watchlist/add", post(rest::add))

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as WsMessage, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
@@ -16,7 +17,7 @@ use crate::extract::{self, Fields};
 use crate::{Api, Code, Problem};
 
 /// The largest message a client may send.
-const MESSAGE_LIMIT: usize = 64 * 1024;
+const MESSAGE_LIMIT: usize = 256 * 1024;
 /// Instruments in one subscription that is flushed after each feed batch.
 const BATCH_LIMIT: usize = 200;
 /// Instruments in one subscription.
@@ -27,12 +28,17 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 const GOING_AWAY: u16 = 1001;
+const TOO_LARGE: u16 = 1009;
 const TOO_SLOW: u16 = 4008;
 
 pub(crate) async fn upgrade(
     State(api): State<Api>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| {
+        let detail = format!("a WebSocket is expected here: {}", rejection.body_text());
+        Problem::new(Code::InvalidValue, detail)
+    })?;
     let (client, messages) = api.gateway.open_stream().await?;
     // The defaults are made for few sockets: 128 KiB to read and no bound to write.
     Ok(upgrade
@@ -70,16 +76,23 @@ async fn serve(
             Some(Ok(WsMessage::Text(text))) => text,
             Some(Ok(WsMessage::Binary(_))) => {
                 let problem = Problem::new(Code::InvalidValue, "messages are JSON text");
-                if direct_tx.send(error(&Value::Null, &problem)).await.is_err() {
+                let reply = WsMessage::text(error(&Value::Null, &problem));
+                if direct_tx.send(reply).await.is_err() {
                     break;
                 }
                 continue;
             }
             Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => continue,
-            Some(Ok(WsMessage::Close(_)) | Err(_)) | None => break,
+            Some(Err(_)) => {
+                // Too large or no text, or the client is gone and does not hear this.
+                let _ =
+                    direct_tx.try_send(goodbye(TOO_LARGE, "a message is at most 256 KiB of text"));
+                break;
+            }
+            Some(Ok(WsMessage::Close(_))) | None => break,
         };
         if let Some(reply) = obey(&mut client, &text).await
-            && direct_tx.send(reply).await.is_err()
+            && direct_tx.send(WsMessage::text(reply)).await.is_err()
         {
             break;
         }
@@ -93,23 +106,23 @@ async fn serve(
 async fn write(
     mut sender: SplitSink<WebSocket, WsMessage>,
     mut messages: mpsc::Receiver<Message>,
-    mut direct: mpsc::Receiver<String>,
+    mut direct: mpsc::Receiver<WsMessage>,
     stop: CancellationToken,
     ended: CancellationToken,
 ) {
     // Whatever ends the writer ends the reader.
     let _guard = ended.drop_guard();
-    let goodbye = loop {
+    let last_words = loop {
         let first = tokio::select! {
-            () = stop.cancelled() => break Some((GOING_AWAY, "the server is stopping")),
-            text = direct.recv() => match text {
-                Some(text) => WsMessage::text(text),
+            () = stop.cancelled() => break goodbye(GOING_AWAY, "the server is stopping"),
+            message = direct.recv() => match message {
+                Some(message) => message,
                 // The reader has ended: the client is gone or said goodbye.
-                None => break None,
+                None => break WsMessage::Close(None),
             },
             message = messages.recv() => match message {
                 Some(message) => WsMessage::text(message),
-                None => break Some((TOO_SLOW, "too slow: the queue stayed full for 30 s")),
+                None => break goodbye(TOO_SLOW, "too slow: the queue stayed full"),
             },
         };
         let written = tokio::time::timeout(WRITE_LIMIT, async {
@@ -123,14 +136,17 @@ async fn write(
         match written {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
-            Err(_) => break Some((TOO_SLOW, "too slow: one write took 30 s")),
+            Err(_) => break goodbye(TOO_SLOW, "too slow: one write took 30 s"),
         }
     };
-    let close = goodbye.map(|(code, reason)| CloseFrame {
+    let _ = tokio::time::timeout(CLOSE_LIMIT, sender.send(last_words)).await;
+}
+
+fn goodbye(code: u16, reason: &'static str) -> WsMessage {
+    WsMessage::Close(Some(CloseFrame {
         code,
         reason: Utf8Bytes::from_static(reason),
-    });
-    let _ = tokio::time::timeout(CLOSE_LIMIT, sender.send(WsMessage::Close(close))).await;
+    }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,20 +3,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_chain::{ChainFacts, ChainView, Width};
-use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
+use strikewire_fanout::{ClientId, Message};
 use strikewire_quotes::{Quote, Table};
-use strikewire_registry::{ChainQuery, Instrument, Kind, Ladder, OtherExchange, Registry};
+use strikewire_registry::{Ladder, OtherExchange, Registry};
 use strikewire_subscriptions::{Leg, Role};
-use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey, Mode, Price, Tier};
+use strikewire_types::{Clock, InstrumentKey, Mode};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::{ChainAsk, Command, Reply, StreamChain, StreamTicks};
-use crate::item::{Holding, ItemKey, ItemSpec};
+use crate::command::{ChainAsk, Command, Reply};
+use crate::hub::ANSWERS;
+use crate::item::Holding;
 use crate::price::source_price;
 use crate::tick::Wakers;
 use crate::{
-    Added, ChainAnswer, Config, Counters, Error, Explanation, InstrumentType, ItemFilter, ItemView,
-    List, Readiness, Removed, StatusView, WsStatus,
+    Added, ChainAnswer, ChainRequest, Config, Counters, Error, Explanation, ItemFilter,
+    ItemRequest, ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
 
 /// Asks the running gateway. Cheap to clone; every clone is the same gateway.
@@ -36,63 +37,6 @@ struct Shared {
     counters: Arc<Counters>,
     readiness: Arc<ArcSwap<Readiness>>,
     last_id: AtomicU64,
-}
-
-/// A request for an item of a list.
-#[derive(Debug, Clone)]
-pub struct ItemRequest {
-    /// On which list.
-    pub list: List,
-    /// Whose.
-    pub user: u64,
-    /// The underlying's symbol, or the instrument's own.
-    pub symbol: String,
-    /// What kind of thing; absent: an option chain of any kind.
-    pub instrument_type: Option<InstrumentType>,
-    /// Absent: the nearest.
-    pub expiry: Option<Expiry>,
-    /// Absent: by the exchange rule.
-    pub exchange: Option<Exchange>,
-    /// The caller's price of the underlying.
-    pub price: Option<Price>,
-    /// Strikes; absent: by the kind of chain.
-    pub width: Option<u16>,
-    /// Absent: full, ticker for an index.
-    pub mode: Option<Mode>,
-    /// Whether the window follows the price.
-    pub follow: bool,
-    /// The tier of its claim.
-    pub tier: Tier,
-    /// Calculate the chain anew whatever is cached.
-    pub force: bool,
-}
-
-/// A request for a chain.
-#[derive(Debug, Clone)]
-pub struct ChainRequest {
-    /// The underlying's symbol.
-    pub symbol: String,
-    /// Absent: the nearest.
-    pub expiry: Option<Expiry>,
-    /// Absent: by the exchange rule.
-    pub exchange: Option<Exchange>,
-    /// The caller's price of the underlying.
-    pub price: Option<Price>,
-    /// Strikes; absent: by the kind of chain.
-    pub width: Option<u16>,
-    /// Calculate it anew whatever is cached. Streams never do.
-    pub force: bool,
-}
-
-/// A request for a stream of ticks.
-#[derive(Debug, Clone)]
-pub struct TicksRequest {
-    /// References or tokens; an unknown one fails the request.
-    pub instruments: Vec<String>,
-    /// Absent: full, ticker for an index.
-    pub mode: Option<Mode>,
-    /// How often.
-    pub class: Class,
 }
 
 impl Gateway {
@@ -331,18 +275,10 @@ impl Gateway {
     ///
     /// Safe.
     pub async fn open_stream(&self) -> Result<(StreamClient, mpsc::Receiver<Message>), Error> {
-        let (outbox, messages) = mpsc::channel(self.shared.config.client_queue.max(1));
-        let client = StreamClient {
-            gateway: self.clone(),
-            id: ClientId(self.next_id()),
-            last_sub: 0,
-        };
-        self.send(Command::OpenStream {
-            client: client.id,
-            outbox,
-        })
-        .await?;
-        Ok((client, messages))
+        let (outbox, messages) = mpsc::channel(self.shared.config.client_queue.max(1) + ANSWERS);
+        let client = ClientId(self.next_id());
+        self.send(Command::OpenStream { client, outbox }).await?;
+        Ok((StreamClient::new(self.clone(), client), messages))
     }
 
     /// Ends the gateway: what is under way is finished, then the owner, the feed and
@@ -367,14 +303,17 @@ impl Gateway {
             .map_err(|_| Error::Stopping)
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.send(command(reply)).await?;
         answer.await.unwrap_or(Err(Error::Stopping))
     }
 
     /// Sends a command from where nothing can be awaited.
-    fn send_detached(&self, command: Command) {
+    pub(crate) fn send_detached(&self, command: Command) {
         if let Err(mpsc::error::TrySendError::Full(command)) =
             self.shared.commands.try_send(command)
         {
@@ -383,103 +322,10 @@ impl Gateway {
         }
     }
 
-    fn resolve_chain(
-        &self,
-        request: &ChainRequest,
-    ) -> Result<(Ladder<'_>, Width, Option<OtherExchange>), Error> {
-        let resolved = self.registry().resolve_chain(&ChainQuery {
-            symbol: &request.symbol,
-            kind: None,
-            exchange: request.exchange,
-            expiry: request.expiry,
-        })?;
-        let width = self.width(request.width, resolved.ladder.kind())?;
-        Ok((resolved.ladder, width, resolved.warning))
-    }
-
-    fn width(&self, asked: Option<u16>, kind: Kind) -> Result<Width, Error> {
-        Ok(match asked {
-            Some(width) => Width::new(u32::from(width))?,
-            None => self.shared.config.widths.for_kind(kind),
-        })
-    }
-
-    fn resolve_item(
-        &self,
-        request: &ItemRequest,
-    ) -> Result<(ItemSpec, Option<OtherExchange>), Error> {
-        let query = ChainQuery {
-            symbol: &request.symbol,
-            kind: request
-                .instrument_type
-                .and_then(InstrumentType::option_kind),
-            exchange: request.exchange,
-            expiry: request.expiry,
-        };
-        let single = match request.instrument_type {
-            Some(InstrumentType::Equity) => Some(
-                self.registry()
-                    .resolve_equity(request.exchange, &request.symbol)?,
-            ),
-            Some(InstrumentType::Future) => Some(self.registry().resolve_future(&query)?),
-            _ => None,
-        };
-        let (symbol, exchange, expiry, instrument_type, holding, warning, mode) = match single {
-            Some(found) => {
-                let instrument = found.instrument;
-                (
-                    instrument.symbol(),
-                    instrument.exchange(),
-                    instrument.expiry(),
-                    match instrument.kind() {
-                        Kind::Equity => InstrumentType::Equity,
-                        _ => InstrumentType::Future,
-                    },
-                    Holding::Single {
-                        key: instrument.key(),
-                    },
-                    found.warning,
-                    mode_of(instrument.kind(), request.mode),
-                )
-            }
-            None => {
-                let resolved = self.registry().resolve_chain(&query)?;
-                let ladder = resolved.ladder;
-                (
-                    ladder.symbol(),
-                    ladder.exchange(),
-                    Some(ladder.expiry()),
-                    InstrumentType::of_options(ladder.kind()),
-                    Holding::Chain {
-                        ladder: ladder.id(),
-                        width: self.width(request.width, ladder.kind())?,
-                    },
-                    resolved.warning,
-                    mode_of(ladder.kind(), request.mode),
-                )
-            }
-        };
-        let spec = ItemSpec {
-            key: ItemKey {
-                user: request.user,
-                list: request.list,
-                symbol: symbol.into(),
-                exchange,
-                instrument_type,
-                expiry,
-            },
-            holding,
-            mode,
-            follow: request.follow,
-            tier: request.tier,
-        };
-        Ok((spec, warning))
-    }
-
     /// Sees to it that the price of a ladder's underlying is known: where it is not,
     /// the underlying is held, and the wait is for its first packet. `claim` is the
     /// width and mode of the chain that will be claimed; none to read it only.
-    async fn await_price(
+    pub(crate) async fn await_price(
         &self,
         ladder: Ladder<'_>,
         claim: Option<(Width, Mode)>,
@@ -539,7 +385,7 @@ impl Gateway {
 
 /// Holds an underlying for as long as a request needs its price.
 #[derive(Debug)]
-struct Hold {
+pub(crate) struct Hold {
     gateway: Gateway,
     request: u64,
 }
@@ -549,169 +395,6 @@ impl Drop for Hold {
         self.gateway.send_detached(Command::Unhold {
             request: self.request,
         });
-    }
-}
-
-/// One client of the stream. Dropping it lets go of what it subscribed.
-#[derive(Debug)]
-pub struct StreamClient {
-    gateway: Gateway,
-    id: ClientId,
-    last_sub: u64,
-}
-
-impl Drop for StreamClient {
-    fn drop(&mut self) {
-        self.gateway
-            .send_detached(Command::CloseStream { client: self.id });
-    }
-}
-
-impl StreamClient {
-    /// Streams the ticks of some instruments. `ack` makes the message that goes to
-    /// the client before the first tick.
-    ///
-    /// # Errors
-    ///
-    /// When an instrument is unknown, or they do not fit.
-    ///
-    /// # Cancel safety
-    ///
-    /// The subscription may or may not have been made.
-    pub async fn subscribe_ticks(
-        &mut self,
-        request: &TicksRequest,
-        ack: impl FnOnce(SubId) -> Message,
-    ) -> Result<SubId, Error> {
-        let registry = self.gateway.registry();
-        let mut legs = Vec::with_capacity(request.instruments.len());
-        let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
-        let mut mode = Mode::Ticker;
-        for reference in &request.instruments {
-            let instrument = registry.find(reference)?.instrument;
-            if items.iter().any(|item| item.key == instrument.key()) {
-                continue;
-            }
-            let asked = mode_of(instrument.kind(), request.mode);
-            mode = mode.max(asked);
-            legs.push(Leg {
-                role: Role::Contract,
-                ..leg(instrument, asked)
-            });
-            items.push(FanItem {
-                key: instrument.key(),
-                token: instrument.token().into(),
-            });
-        }
-        let sub = self.next_sub();
-        let ticks = StreamTicks {
-            legs,
-            items,
-            mode,
-            class: request.class,
-            ack: ack(sub),
-        };
-        let client = self.id;
-        self.gateway
-            .ask(|reply| Command::StreamTicks {
-                client,
-                sub,
-                ticks,
-                reply,
-            })
-            .await?;
-        Ok(sub)
-    }
-
-    /// Streams a chain: a snapshot, then what changes.
-    ///
-    /// # Errors
-    ///
-    /// When it is not listed, does not fit, or no price comes in time.
-    ///
-    /// # Cancel safety
-    ///
-    /// The subscription may or may not have been made.
-    pub async fn subscribe_chain(
-        &mut self,
-        request: &ChainRequest,
-        mode: Option<Mode>,
-        follow: bool,
-        class: Class,
-        ack: impl FnOnce(SubId) -> Message,
-    ) -> Result<SubId, Error> {
-        let sub = self.next_sub();
-        let gateway = &self.gateway;
-        let (ladder, width, _) = gateway.resolve_chain(request)?;
-        let mode = mode_of(ladder.kind(), mode);
-        let _hold = match request.price {
-            None => gateway.await_price(ladder, Some((width, mode))).await?,
-            Some(_) => None,
-        };
-        let chain = StreamChain {
-            ladder: ladder.id(),
-            width,
-            mode,
-            follow,
-            price: request.price,
-            class,
-            ack: ack(sub),
-        };
-        let client = self.id;
-        gateway
-            .ask(|reply| Command::StreamChain {
-                client,
-                sub,
-                chain,
-                reply,
-            })
-            .await?;
-        Ok(sub)
-    }
-
-    /// Lets go of a subscription; `ack` goes to the client after its last message.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such subscription.
-    ///
-    /// # Cancel safety
-    ///
-    /// The subscription may or may not have ended.
-    pub async fn unsubscribe(&self, sub: SubId, ack: Message) -> Result<(), Error> {
-        let client = self.id;
-        self.gateway
-            .ask(|reply| Command::StreamUnsubscribe {
-                client,
-                sub,
-                ack,
-                reply,
-            })
-            .await
-    }
-
-    fn next_sub(&mut self) -> SubId {
-        self.last_sub += 1;
-        SubId(self.last_sub)
-    }
-}
-
-/// The mode of an instrument: full unless asked otherwise, and for an index ticker,
-/// at most quote.
-fn mode_of(kind: Kind, asked: Option<Mode>) -> Mode {
-    match kind {
-        Kind::Index => asked.unwrap_or(Mode::Ticker).min(Mode::Quote),
-        _ => asked.unwrap_or(Mode::Full),
-    }
-}
-
-fn leg(instrument: Instrument<'_>, mode: Mode) -> Leg {
-    Leg {
-        key: instrument.key(),
-        step: instrument.tick(),
-        mode,
-        role: Role::Contract,
-        distance: 0,
     }
 }
 

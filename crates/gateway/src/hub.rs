@@ -14,6 +14,10 @@ use crate::tick::Wakers;
 /// A client whose queue stays full for this long is disconnected.
 pub const CLIENT_STALL_LIMIT: Duration = Duration::from_secs(30);
 
+/// Places in a client's queue that are kept for answers to what it asks for: these are
+/// never conflated.
+pub(crate) const ANSWERS: usize = 64;
+
 /// The windows of all classes are multiples of this.
 const BEAT: Duration = Duration::from_millis(50);
 
@@ -82,12 +86,30 @@ struct Queue {
     full_since: Option<Instant>,
 }
 
+impl Queues {
+    /// Sends the answer to something a client asked for. There is room kept for it; a
+    /// client that asks on without reading answers is let go.
+    fn answer(&mut self, client: ClientId, message: Message) {
+        if let Some(queue) = self.by_client.get(&client)
+            && queue.outbox.try_send(message).is_err()
+        {
+            // The socket's task sees its queue end and closes with a reason.
+            self.by_client.remove(&client);
+        }
+    }
+}
+
 impl Outlet for Queues {
     fn push(&mut self, client: ClientId, message: Message) -> Push {
         let Some(queue) = self.by_client.get_mut(&client) else {
             return Push::Gone;
         };
-        match queue.outbox.try_send(message) {
+        let sent = if queue.outbox.capacity() > ANSWERS {
+            queue.outbox.try_send(message)
+        } else {
+            Err(TrySendError::Full(message))
+        };
+        match sent {
             Ok(()) => {
                 queue.full_since = None;
                 Push::Taken
@@ -172,7 +194,7 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
             class,
             ack,
         } => {
-            queues.push(client, ack);
+            queues.answer(client, ack);
             hub.subscribe_ticks(client, sub, &items, mode, class);
         }
         HubCommand::Chain {
@@ -183,14 +205,14 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
             class,
             ack,
         } => {
-            queues.push(client, ack);
+            queues.answer(client, ack);
             hub.subscribe_chain(client, sub, chain, mode, class);
             hub.flush(class, queues);
         }
         HubCommand::Unsubscribe { client, sub, ack } => {
             hub.unsubscribe(client, sub);
             if let Some(ack) = ack {
-                queues.push(client, ack);
+                queues.answer(client, ack);
             }
         }
         HubCommand::SetChain { chain, body } => hub.set_chain(chain, *body),

@@ -17,7 +17,53 @@
 //! A request never waits inside the owner. What needs to wait for a price waits in
 //! its own task and then sends one command; the owner applies it, journals it, and
 //! the reply stays parked until the journal says that it is durable.
+//!
+//! With a broker that never connects:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use strikewire_broker::{Capabilities, Error, Feed, Port, Sink};
+//! use strikewire_gateway::registry::{LoadOptions, Registry};
+//! use strikewire_gateway::types::Clock;
+//! use strikewire_gateway::{Config, MemoryJournal, Parts, build};
+//!
+//! struct Silent;
+//!
+//! impl Feed for Silent {
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities { connections: 5, per_connection: 5_000, per_batch: 100 }
+//!     }
+//!     async fn run(self, _port: Port, _sink: impl Sink) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let master = "SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,\
+//!     SEM_EXPIRY_CODE,SEM_TRADING_SYMBOL,SEM_LOT_UNITS,SEM_CUSTOM_SYMBOL,SEM_EXPIRY_DATE,\
+//!     SEM_STRIKE_PRICE,SEM_OPTION_TYPE,SEM_TICK_SIZE,SEM_EXPIRY_FLAG,\
+//!     SEM_EXCH_INSTRUMENT_TYPE,SEM_SERIES,SM_SYMBOL_NAME\n\
+//!     NSE,I,13,INDEX,0,NIFTY,1.0,Nifty 50,0001-01-01,,XX,0.0500,,INDEX,X,NIFTY\n";
+//! let options = LoadOptions::new("2026-02-09".parse()?);
+//! let registry = Arc::new(Registry::from_reader(master.as_bytes(), &options)?);
+//!
+//! let Parts { gateway, feed, owner, hub } =
+//!     build(Config::default(), registry, Clock::system(), Silent, MemoryJournal::new)?;
+//! let owner = tokio::spawn(owner);
+//! let hub = tokio::spawn(hub);
+//! feed().await?;
+//! assert_eq!(gateway.status().await?.total_subscriptions, 0);
+//! assert_eq!(gateway.readiness().status, "starting");
+//! gateway.stop().await;
+//! owner.await?;
+//! hub.await?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod client;
 mod command;
 mod config;
 mod error;
@@ -28,18 +74,21 @@ mod journal;
 mod owner;
 mod parts;
 mod price;
+mod resolve;
 mod status;
 mod tick;
 
+pub use client::StreamClient;
 pub use command::{Added, ChainAnswer, Removed};
 pub use config::Config;
 pub use error::Error;
-pub use handle::{ChainRequest, Gateway, ItemRequest, StreamClient, TicksRequest};
+pub use handle::Gateway;
 pub use hub::CLIENT_STALL_LIMIT;
 pub use item::{InstrumentType, ItemFilter, ItemState, ItemView, List};
 pub use journal::{Durability, Entry, Journal, MemoryJournal, Seq};
 pub use parts::{FeedTask, Parts, Task, build};
 pub use price::SourcePrice;
+pub use resolve::{ChainRequest, ItemRequest, TicksRequest};
 pub use status::{
     ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView, Readiness,
     Reason, StatusView, WsStatus,

@@ -68,8 +68,7 @@ where
 {
     let book = Book::new(config.book)?;
     let connections = config.book.connections;
-    // Slots rest a second after use, so a few more than can be desired at a time.
-    let (table, writer) = strikewire_quotes::table(2 * config.book.total + 1024);
+    let (table, writer) = strikewire_quotes::table(config.book.slots());
     let counters = Arc::new(Counters::new(connections));
     let wakers = Arc::new(Wakers::default());
     let now = clock.now();

@@ -9,16 +9,17 @@ use std::sync::{Arc, Mutex};
 use strikewire_broker::{
     Capabilities, ConnEvent, Feed, Port, Sink, Ticker, Update, WireBatch, WireOp,
 };
+use strikewire_fanout::{Class, SubId};
 use strikewire_gateway::chain::PriceSource;
 use strikewire_gateway::registry::{LoadOptions, Registry};
 use strikewire_gateway::types::{
     Clock, ClockSpec, ConnId, Epoch, ExchangeTime, InstrumentKey, Price, Segment, Tier, Utc,
 };
 use strikewire_gateway::{
-    Added, ChainRequest, Config, Durability, Entry, Error, Gateway, ItemRequest, Journal, List,
-    MemoryJournal, Parts, Seq,
+    Added, ChainRequest, Config, Durability, Entry, Error, Gateway, ItemFilter, ItemRequest,
+    Journal, List, MemoryJournal, Parts, Seq, TicksRequest,
 };
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 const SPOT: InstrumentKey = InstrumentKey::new(Segment::NseEq, 11_536);
@@ -175,6 +176,7 @@ fn config() -> Config {
     config.book.per_connection = 30;
     config.book.total = 60;
     config.book.per_batch = 10;
+    config.client_queue = 8;
     config
 }
 
@@ -458,6 +460,173 @@ async fn reading_a_chain_subscribes_nothing() {
         assert_eq!(gateway.render(&answer).strikes.len(), 11);
         settle().await;
         assert_eq!(broker.on_wire(), before);
+    })
+    .await;
+}
+
+/// The messages that wait for a client, read.
+fn waiting(messages: &mut Receiver<String>) -> Vec<serde_json::Value> {
+    let mut read = Vec::new();
+    while let Ok(message) = messages.try_recv() {
+        read.push(serde_json::from_str(&message).unwrap());
+    }
+    read
+}
+
+fn of_type<'a>(messages: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde_json::Value> {
+    messages
+        .iter()
+        .filter(|message| message["type"] == kind)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_does_not_follow_keeps_its_window() {
+    with_gateway(async |gateway, broker| {
+        add_at_live_price(&gateway, &broker, 3_000.0, 3).await;
+        let class = Class::from_ms(100).unwrap();
+        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        for (id, follow) in [("still", false), ("moving", true)] {
+            client
+                .subscribe_chain(&chain(3), None, follow, class, |sub| {
+                    format!(r#"{{"type":"ack","id":"{id}","sub":{}}}"#, sub.0)
+                })
+                .await
+                .unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begun = waiting(&mut messages);
+        assert_eq!(of_type(&begun, "snapshot").len(), 2, "{begun:?}");
+
+        broker.tick(SPOT, 3_020.0, gateway.clock().now().utc);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let moved = waiting(&mut messages);
+        let rolled: Vec<_> = of_type(&moved, "delta")
+            .into_iter()
+            .filter(|delta| delta["chain"].get("atm_strike").is_some())
+            .collect();
+        assert_eq!(rolled.len(), 1, "{moved:?}");
+        assert_eq!(rolled[0]["sub"], 2);
+        // What it shows is what it holds.
+        assert_eq!(
+            strikes(gateway.registry(), &broker.on_wire()),
+            [2980, 3000, 3020, 3040].into()
+        );
+        client.unsubscribe(SubId(1), "{}".into()).await.unwrap();
+        settle().await;
+        assert_eq!(
+            strikes(gateway.registry(), &broker.on_wire()),
+            [3000, 3020, 3040].into()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_full_queue_still_gets_its_answers() {
+    with_gateway(async |gateway, broker| {
+        add_at_live_price(&gateway, &broker, 3_000.0, 3).await;
+        let class = Class::from_ms(100).unwrap();
+        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let request = TicksRequest {
+            instruments: vec!["TCS".into()],
+            mode: None,
+            class,
+        };
+        client
+            .subscribe_ticks(&request, |_| r#"{"type":"ack"}"#.into())
+            .await
+            .unwrap();
+        // More windows than the queue has places, and nobody reads.
+        for n in 0..2 * config().client_queue {
+            let price = 3_000.0 + (n % 2) as f64;
+            broker.tick(SPOT, price, gateway.clock().now().utc);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        client
+            .unsubscribe(SubId(1), r#"{"type":"bye"}"#.into())
+            .await
+            .unwrap();
+        settle().await;
+        let got = waiting(&mut messages);
+        assert_eq!(got.len(), config().client_queue + 1);
+        assert_eq!(got.last().unwrap()["type"], "bye");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_nobody_followed_is_read_where_the_price_is() {
+    with_gateway(async |gateway, broker| {
+        // Another width keeps the underlying on the wire.
+        add_at_live_price(&gateway, &broker, 2_900.0, 3).await;
+        let read = async || {
+            let (answer, _) = gateway.read_chain(&chain(5)).await.unwrap();
+            gateway.render(&answer).atm_strike.raw() / 10_000
+        };
+        assert_eq!(read().await, 2_900);
+        for price in [2_980.0, 3_060.0, 3_140.0] {
+            broker.tick(SPOT, price, gateway.clock().now().utc);
+            settle().await;
+        }
+        assert_eq!(read().await, 3_140);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_do_not_run_out_however_fast_instruments_come_and_go() {
+    with_gateway(async |gateway, broker| {
+        // Each round takes 43 slots; all of it happens within the second for which one rests.
+        for round in 0..40 {
+            gateway
+                .add_item(&item(round, 21, Some(3_000.0)))
+                .await
+                .unwrap();
+            settle().await;
+            let filter = ItemFilter {
+                symbol: "TCS".into(),
+                exchange: None,
+                expiry: None,
+                instrument_type: None,
+            };
+            gateway.remove_item(round, filter).await.unwrap();
+            settle().await;
+        }
+        let added = add_at_live_price(&gateway, &broker, 3_000.0, 3).await;
+        assert_eq!(added.chain.unwrap().price.source, PriceSource::Live);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_any_live_price_each_claim_is_where_its_caller_says() {
+    with_gateway(async |gateway, broker| {
+        gateway.add_item(&item(1, 3, Some(2_900.0))).await.unwrap();
+        let (second, _) = gateway.add_item(&item(2, 3, Some(3_100.0))).await.unwrap();
+        assert_eq!(second.newly_on_wire, 6);
+        let stays = ItemRequest {
+            follow: false,
+            width: Some(1),
+            ..item(3, 3, Some(2_860.0))
+        };
+        gateway.add_item(&stays).await.unwrap();
+        settle().await;
+        let each: BTreeSet<i64> = [2860, 2880, 2900, 2920, 3080, 3100, 3120].into();
+        assert_eq!(strikes(gateway.registry(), &broker.on_wire()), each);
+        // What a caller says is nobody else's price.
+        let error = gateway.read_chain(&chain(3)).await.unwrap_err();
+        assert!(matches!(error, Error::PriceUnavailable { .. }), "{error}");
+
+        // The first live price corrects them all, those that stay once and for all.
+        broker.tick(SPOT, 3_000.0, gateway.clock().now().utc);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let one: BTreeSet<i64> = [2980, 3000, 3020].into();
+        assert_eq!(strikes(gateway.registry(), &broker.on_wire()), one);
+        broker.tick(SPOT, 3_040.0, gateway.clock().now().utc);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let rolled: BTreeSet<i64> = [3000, 3020, 3040, 3060].into();
+        assert_eq!(strikes(gateway.registry(), &broker.on_wire()), rolled);
     })
     .await;
 }

@@ -45,7 +45,7 @@ impl Book {
         config.validate()?;
         Ok(Self {
             claims: Claims::new(),
-            table: Table::new(),
+            table: Table::new(config.slots()),
             conns: (0..config.connections).map(|_| Conn::default()).collect(),
             tally: Tally::new(config.connections),
             waiting: BTreeSet::new(),

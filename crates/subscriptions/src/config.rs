@@ -42,6 +42,19 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many slots the book uses at most; what is indexed by slot needs this many
+    /// places.
+    ///
+    /// At a time, instruments are desired up to the total and leave the wire up to what
+    /// the connections hold. The rest is for slots that rest and for rolls that go over
+    /// the total for a moment.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        let wire = self.connections.saturating_mul(self.per_connection);
+        let at_a_time = if wire < self.total { self.total } else { wire };
+        at_a_time.saturating_mul(2).saturating_add(1024)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         if !(1..=255).contains(&self.connections) {
             return Err(ConfigError::Connections(self.connections));

@@ -196,6 +196,8 @@ pub(crate) struct Table {
     by_key: HashMap<u64, Slot, RandomState>,
     /// Empty slots and from when on they may be used, the earliest first.
     resting: VecDeque<(Mono, Slot)>,
+    /// How many slots there may be before one is used that has not rested in full.
+    limit: usize,
 }
 
 impl Index<Slot> for Table {
@@ -213,11 +215,12 @@ impl IndexMut<Slot> for Table {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             entries: Vec::new(),
             by_key: HashMap::default(),
             resting: VecDeque::new(),
+            limit,
         }
     }
 
@@ -242,7 +245,9 @@ impl Table {
             .filter(|(_, entry)| entry.life != Life::Vacant)
     }
 
-    /// A slot for `key`, which has none: the one that rested longest, or a new one.
+    /// A slot for `key`, which has none: the one that rested longest, or a new one. When
+    /// there are as many as there may be, rest is cut short: readers outside have no row
+    /// for more, and a row that remembers whose it is bears it.
     pub(crate) fn take(&mut self, now: Now, key: InstrumentKey, step: PriceStep) -> Slot {
         let entry = Entry {
             key,
@@ -261,7 +266,7 @@ impl Table {
             since: now.utc,
         };
         let slot = match self.resting.front() {
-            Some(&(from, slot)) if from <= now.mono => {
+            Some(&(from, slot)) if from <= now.mono || self.entries.len() >= self.limit => {
                 self.resting.pop_front();
                 self[slot] = entry;
                 slot

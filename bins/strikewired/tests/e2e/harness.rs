@@ -307,6 +307,11 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Where it listens: host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let response = self
             .client

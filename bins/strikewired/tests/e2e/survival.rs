@@ -1,4 +1,6 @@
 use serde_json::json;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 
 use crate::harness::{Gateway, StandIn, master, quiet};
@@ -88,6 +90,27 @@ async fn a_stop_says_goodbye_to_clients_and_broker() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("a-secret-token"), "the token is in the log");
     assert_eq!(standin.goodbyes(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_requests_that_never_end() {
+    let standin = StandIn::any();
+    let gateway = Gateway::start(&standin).await;
+    let mut sockets = Vec::new();
+    for unfinished in [
+        "GET /readyz HT",
+        "POST /api/v2/watchlist/add HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: 100\r\n\r\n{",
+    ] {
+        let mut socket = TcpStream::connect(gateway.authority()).expect("it listens");
+        socket.write_all(unfinished.as_bytes()).expect("it reads");
+        sockets.push(socket);
+    }
+    // Its answer says that the server has taken up the others.
+    gateway.ok("/readyz").await;
+    let (status, log) = gateway.terminate().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    drop(sockets);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,6 @@ async fn talk(socket: impl Socket, shared: &Arc<Shared>) -> Result<(), Error> {
         HANDSHAKE,
         tokio_tungstenite::accept_hdr_async_with_config(
             socket,
-            #[expect(clippy::result_large_err, reason = "the type is the library's")]
             |request: &Request, response| admit(shared, request, response, &mut admitted),
             Some(config),
         ),
@@ -98,8 +97,6 @@ async fn talk(socket: impl Socket, shared: &Arc<Shared>) -> Result<(), Error> {
         }
     }
 }
-
-#[expect(clippy::result_large_err, reason = "the type is the library's")]
 fn admit(
     shared: &Arc<Shared>,
     request: &Request,

@@ -219,7 +219,6 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) async fn upgrade(stream: TcpStream) -> Self {
         let mut uri = String::new();
-        #[expect(clippy::result_large_err, reason = "the library's signature")]
         let note = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
             uri = request.uri().to_string();
             Ok(response)

@@ -31,16 +31,28 @@ pub(super) struct Chain {
     width: Width,
     source: InstrumentKey,
     follower: Follower,
-    /// What the window was calculated from.
-    price: SourcePrice,
+    /// What the window was calculated from; absent until the underlying has a price.
+    price: Option<SourcePrice>,
     last_read: Now,
-    /// Claims that hold the window and follow it, with their mode.
-    members: BTreeMap<Holder, Mode>,
+    /// Claims that hold the window and follow it.
+    members: BTreeMap<Holder, Member>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    mode: Mode,
+    /// It stays where the first live price puts it.
+    once: bool,
 }
 
 impl Chain {
-    fn span(&self) -> Result<Span, Error> {
-        self.follower.span().ok_or(Error::Stopping)
+    fn answer(&self, now: Now, live: Option<SourcePrice>) -> Option<ChainAnswer> {
+        Some(ChainAnswer {
+            span: self.follower.span()?,
+            price: self.price?,
+            live,
+            calculated_at: self.follower.calculated_at().map_or(now.utc, |at| at.utc),
+        })
     }
 }
 
@@ -49,9 +61,14 @@ impl Chains {
         self.by_source.contains_key(&key)
     }
 
-    fn insert(&mut self, chain: Chain) -> ChainId {
+    /// A number for a chain that the hub shows.
+    pub(super) fn next_id(&mut self) -> ChainId {
         self.last_id += 1;
-        let id = ChainId(self.last_id);
+        ChainId(self.last_id)
+    }
+
+    fn insert(&mut self, chain: Chain) -> ChainId {
+        let id = self.next_id();
         self.by_window.insert((chain.ladder, chain.width), id);
         self.by_source.entry(chain.source).or_default().insert(id);
         self.by_id.insert(id, chain);
@@ -92,7 +109,8 @@ impl Chains {
 impl Owner {
     /// The chain of a window, calculated now if it is not known or no longer good.
     ///
-    /// `client` is used only where the feed has no price at all.
+    /// `client` is what the caller can do with where the feed has no price at all: the
+    /// chain then waits for one.
     pub(super) fn chain_for(
         &mut self,
         now: Now,
@@ -107,17 +125,20 @@ impl Owner {
             self.refresh(now, id, known, force)?;
             return Ok(id);
         }
-        let price = known
-            .or(client.map(SourcePrice::from_client))
-            .ok_or_else(|| self.no_price(ladder, source))?;
         let mut follower = Follower::new(ladder, width);
-        let _ = follower.on_price(&self.registry, now, price.price, quality(&price));
+        match known {
+            Some(price) => {
+                let _ = follower.on_price(&self.registry, now, price.price, quality(&price));
+            }
+            None if client.is_some() => {}
+            None => return Err(self.no_price(ladder, source)),
+        }
         let id = self.chains.insert(Chain {
             ladder,
             width,
             source,
             follower,
-            price,
+            price: known,
             last_read: now,
             members: BTreeMap::new(),
         });
@@ -149,7 +170,7 @@ impl Owner {
         chain.last_read = now;
         let Some(price) = known else { return Ok(()) };
         let (registry, quality) = (&self.registry, quality(&price));
-        let decision = if force {
+        let mut decision = if force {
             match chain.follower.force(registry, now, price.price, quality) {
                 Forced::TooSoon { retry_in } => return Err(Error::ForcedTooSoon { retry_in }),
                 Forced::Done(decision) => decision,
@@ -161,6 +182,12 @@ impl Owner {
         } else {
             chain.follower.on_price(registry, now, price.price, quality)
         };
+        if decision == Decision::Confirm && chain.members.is_empty() {
+            // Nobody follows it, so it was not shown the prices in between: what looks
+            // like a jump is where the price has gone since it was last read.
+            chain.follower = Follower::new(chain.ladder, chain.width);
+            decision = chain.follower.on_price(registry, now, price.price, quality);
+        }
         let source = chain.source;
         if self.decided(now, id, price, decision) {
             self.settle(now);
@@ -180,12 +207,30 @@ impl Owner {
         let live = self.live(now, chain.source);
         match ask.price {
             Some(price) => shaped(&self.registry, now, chain.ladder, chain.width, price, live),
-            None => Ok(ChainAnswer {
-                span: chain.span()?,
-                price: chain.price,
-                live,
-                calculated_at: chain.follower.calculated_at().map_or(now.utc, |at| at.utc),
-            }),
+            None => chain
+                .answer(now, live)
+                .ok_or_else(|| self.no_price(chain.ladder, chain.source)),
+        }
+    }
+
+    /// The window that a claim made now holds: that of the chain or, while the chain
+    /// waits for a price, the one that the caller's price makes.
+    pub(super) fn claim_window(
+        &self,
+        now: Now,
+        id: ChainId,
+        client: Option<Price>,
+    ) -> Result<ChainAnswer, Error> {
+        let calculated = self.chain_answer(now, id, ChainAsk::default());
+        match client {
+            Some(_) if calculated.is_err() => {
+                let ask = ChainAsk {
+                    price: client,
+                    force: false,
+                };
+                self.chain_answer(now, id, ask)
+            }
+            _ => calculated,
         }
     }
 
@@ -218,23 +263,32 @@ impl Owner {
         self.chain_answer(now, id, ask)
     }
 
-    /// The claim's instruments for the window as it stands: the contracts and the
-    /// underlying they need.
-    pub(super) fn chain_legs(&self, id: ChainId, mode: Mode) -> Result<Vec<Leg>, Error> {
-        let chain = self.chains.by_id.get(&id).ok_or(Error::Stopping)?;
-        legs(&self.registry, chain.span()?, mode)
+    /// A claim's instruments for a window: the contracts and the underlying they need.
+    pub(super) fn window_legs(&self, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
+        legs(&self.registry, span, mode)
     }
 
     pub(super) fn chain_source(&self, id: ChainId) -> Option<InstrumentKey> {
         self.chains.by_id.get(&id).map(|chain| chain.source)
     }
 
-    /// Makes a claim follow the chain from now on.
-    pub(super) fn follow(&mut self, now: Now, id: ChainId, holder: Holder, mode: Mode) {
+    /// Makes a claim follow the chain from now on. One that is to stay where it is
+    /// follows until the first live price has put it there.
+    pub(super) fn follow(
+        &mut self,
+        now: Now,
+        id: ChainId,
+        holder: Holder,
+        mode: Mode,
+        stays: bool,
+    ) {
         let Some(chain) = self.chains.by_id.get_mut(&id) else {
             return;
         };
-        chain.members.insert(holder, mode);
+        if stays && chain.follower.band().is_some() {
+            return;
+        }
+        chain.members.insert(holder, Member { mode, once: stays });
         let source = chain.source;
         self.arm(now, source);
     }
@@ -291,22 +345,26 @@ impl Owner {
     fn decided(&mut self, now: Now, id: ChainId, price: SourcePrice, decision: Decision) -> bool {
         let rolled = match decision {
             Decision::Hold | Decision::Confirm => return false,
-            Decision::Recalculated | Decision::Started { .. } => false,
-            Decision::Rolled { .. } => true,
+            Decision::Recalculated => false,
+            Decision::Started { .. } | Decision::Rolled { .. } => true,
         };
         let Some(chain) = self.chains.by_id.get_mut(&id) else {
             return false;
         };
-        chain.price = price;
+        chain.price = Some(price);
         let members: Vec<(Holder, Mode)> = chain
             .members
             .iter()
-            .map(|(holder, mode)| (*holder, *mode))
+            .map(|(holder, member)| (*holder, member.mode))
             .collect();
-        if rolled {
+        if !chain.follower.is_provisional() {
+            chain.members.retain(|_, member| !member.once);
+        }
+        let span = chain.follower.span();
+        if let Some(span) = span.filter(|_| rolled) {
             for &(holder, mode) in &members {
                 // A window of a ladder that is there cannot fail to have legs.
-                if let Ok(legs) = self.chain_legs(id, mode) {
+                if let Ok(legs) = self.window_legs(span, mode) {
                     self.book.replace(now, holder, &legs, &mut self.effects);
                 }
                 self.holder_rolled(holder, id);
@@ -323,11 +381,15 @@ impl Owner {
 
     /// Gives the hub the chain as it stands.
     pub(super) fn show_chain(&self, now: Now, id: ChainId) {
-        let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) else {
-            return;
-        };
+        if let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) {
+            self.show_answer(id, &chain);
+        }
+    }
+
+    /// Gives the hub a chain under the number `id`.
+    pub(super) fn show_answer(&self, id: ChainId, chain: &ChainAnswer) {
         let window = chain.span.window(&self.registry, chain.price.price);
-        let view = handle::render(&self.registry, &chain);
+        let view = handle::render(&self.registry, chain);
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else {
             return;
         };

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use strikewire_registry::Instrument;
 use strikewire_subscriptions::{Effect, Leg, Owner as Holder, OwnerKind, Request, Role};
-use strikewire_types::{InstrumentKey, Mode, Now, Utc};
+use strikewire_types::{Exchange, InstrumentKey, Mode, Now, Utc};
 
 use super::{Owner, answer};
 use crate::command::{ChainAsk, Reply};
 use crate::item::{Holding, ItemKey, ItemSpec};
-use crate::{Added, Entry, Error, ItemFilter, ItemState, ItemView, List, Removed};
+use crate::{Added, Entry, Error, InstrumentType, ItemFilter, ItemState, ItemView, List, Removed};
 
 /// What users have on their lists.
 #[derive(Debug, Default)]
@@ -34,6 +34,22 @@ impl Items {
 
     fn by_id_mut(&mut self, id: u64) -> Option<&mut Item> {
         self.by_key.get_mut(self.keys.get(&id)?)
+    }
+
+    /// The watchlist of a user.
+    fn watchlist(&self, user: u64) -> impl Iterator<Item = (&ItemKey, &Item)> {
+        // Keys are ordered by user, then list; an empty symbol comes before all.
+        let first = ItemKey {
+            user,
+            list: List::Watchlist,
+            symbol: Box::default(),
+            exchange: Exchange::Nse,
+            instrument_type: InstrumentType::Equity,
+            expiry: None,
+        };
+        self.by_key
+            .range(first..)
+            .take_while(move |(key, _)| key.user == user && key.list == List::Watchlist)
     }
 
     fn remove(&mut self, id: u64) -> Option<Item> {
@@ -121,7 +137,8 @@ impl Owner {
         let (chain, legs) = match spec.holding {
             Holding::Chain { ladder, width } => {
                 let id = self.chain_for(now, ladder, width, ask.price, ask.force)?;
-                (Some(id), self.chain_legs(id, spec.mode)?)
+                let window = self.claim_window(now, id, ask.price)?;
+                (Some(id), self.window_legs(window.span, spec.mode)?)
             }
             Holding::Single { key } => (None, vec![self.single_leg(key, spec.mode)?]),
         };
@@ -162,9 +179,7 @@ impl Owner {
         self.settle(now);
         let answer = match chain {
             Some(chain) => {
-                if spec.follow {
-                    self.follow(now, chain, holder, spec.mode);
-                }
+                self.follow(now, chain, holder, spec.mode, !spec.follow);
                 Some(self.chain_answer(now, chain, ask)?)
             }
             None => None,
@@ -193,25 +208,14 @@ impl Owner {
         filter: &ItemFilter,
         reply: Reply<Removed>,
     ) {
-        let mine = |key: &&ItemKey| key.user == user && key.list == List::Watchlist;
-        let matching: Vec<ItemKey> = self
-            .items
-            .by_key
-            .keys()
-            .filter(mine)
-            .filter(|key| filter.matches(&self.registry, key))
-            .cloned()
+        let mine = || self.items.watchlist(user);
+        let matching: Vec<_> = mine()
+            .filter(|(key, _)| filter.matches(&self.registry, key))
             .collect();
-        let key = match matching.as_slice() {
-            [key] => key,
+        let id = match matching.as_slice() {
+            [(_, item)] => item.id,
             [] => {
-                let choices = self
-                    .items
-                    .by_key
-                    .keys()
-                    .filter(mine)
-                    .map(ToString::to_string)
-                    .collect();
+                let choices = mine().map(|(key, _)| key.to_string()).collect();
                 return answer(
                     reply,
                     Err(Error::NoSuchItem {
@@ -222,7 +226,7 @@ impl Owner {
                 );
             }
             several => {
-                let choices = several.iter().map(ToString::to_string).collect();
+                let choices = several.iter().map(|(key, _)| key.to_string()).collect();
                 return answer(
                     reply,
                     Err(Error::Ambiguous {
@@ -232,9 +236,6 @@ impl Owner {
                     }),
                 );
             }
-        };
-        let Some(id) = self.items.by_key.get(key).map(|item| item.id) else {
-            return;
         };
         let removed = self.let_go_of_item(now, id);
         let seq = self.journal.append(now.utc, Entry::Removed { item: id });
@@ -288,13 +289,11 @@ impl Owner {
         }
     }
 
-    pub(super) fn list_items(&mut self, user: u64) -> Vec<ItemView> {
+    pub(super) fn list_items(&self, user: u64) -> Vec<ItemView> {
         let mut views: Vec<ItemView> = self
             .items
-            .by_key
-            .values()
-            .filter(|item| item.spec.key.user == user && item.spec.key.list == List::Watchlist)
-            .map(|item| ItemView {
+            .watchlist(user)
+            .map(|(_, item)| ItemView {
                 symbol: item.spec.key.symbol.to_string(),
                 exchange: item.spec.key.exchange,
                 expiry: item.spec.key.expiry,

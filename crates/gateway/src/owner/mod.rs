@@ -48,6 +48,8 @@ pub(crate) struct Owner {
     book: Book,
     /// What the book wants done; emptied by [`settle`](Self::settle).
     effects: Vec<Effect>,
+    /// Whether a [`settle`](Self::settle) is under way.
+    settling: bool,
     batch: WireBatch,
     chains: Chains,
     items: Items,
@@ -84,6 +86,7 @@ impl Owner {
             journal: made.journal,
             book: made.book,
             effects: Vec::new(),
+            settling: false,
             batch: WireBatch {
                 conn: ConnId::from_index(0),
                 epoch: Epoch::default(),
@@ -210,11 +213,16 @@ impl Owner {
             self.book
                 .release(now, request_holder(request), &mut self.effects);
             self.settle(now);
-            if !self.holds.values().any(|held| *held == key)
-                && let Some((slot, _)) = self.table.resolve(key)
-            {
-                self.table.remove_interest(slot, Interest::WAIT);
-            }
+            self.rest_waiters(key);
+        }
+    }
+
+    /// Ends [`wake_waiters`](Self::wake_waiters) unless another request waits for it.
+    fn rest_waiters(&self, key: InstrumentKey) {
+        if !self.holds.values().any(|held| *held == key)
+            && let Some((slot, _)) = self.table.resolve(key)
+        {
+            self.table.remove_interest(slot, Interest::WAIT);
         }
     }
 
@@ -226,7 +234,15 @@ impl Owner {
     }
 
     /// Does what the book's last change asks for: rows, chains, clients, records.
+    ///
+    /// Effects are done in the order in which the book made them. What an effect leads
+    /// to (a chain without its last follower, the roll of another) makes more of them,
+    /// which come after those that are there already.
     fn settle(&mut self, now: Now) {
+        if self.settling {
+            return;
+        }
+        self.settling = true;
         let mut changed = Vec::new();
         // Letting go of evicted claims makes more effects.
         while !self.effects.is_empty() {
@@ -275,6 +291,7 @@ impl Owner {
                 }
             }
         }
+        self.settling = false;
         if changed.is_empty() {
             return;
         }
@@ -297,7 +314,9 @@ impl Owner {
             OwnerKind::Watchlist | OwnerKind::Explicit => self.item_evicted(now, holder),
             OwnerKind::Stream => self.stream_evicted(now, holder),
             OwnerKind::Request => {
-                self.holds.remove(&holder.id);
+                if let Some(key) = self.holds.remove(&holder.id) {
+                    self.rest_waiters(key);
+                }
             }
             _ => {}
         }

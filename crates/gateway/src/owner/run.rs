@@ -24,22 +24,28 @@ enum Input {
     Command(Command),
     Durability(Durability),
     Timeout,
+    Stop,
+}
+
+impl From<Option<Command>> for Input {
+    fn from(command: Option<Command>) -> Self {
+        match command {
+            None | Some(Command::Stop) => Self::Stop,
+            Some(command) => Self::Command(command),
+        }
+    }
 }
 
 impl Inputs {
-    /// The next input, waiting until `deadline` for it; none when there will be no
-    /// more commands.
-    async fn next(&mut self, clock: Clock, deadline: Mono) -> Option<Input> {
+    /// The next input, waiting until `deadline` for it.
+    async fn next(&mut self, clock: Clock, deadline: Mono) -> Input {
         tokio::select! {
             biased;
-            Some(event) = self.link.event() => Some(Input::Conn(event)),
-            Some(outcome) = self.durability.recv() => Some(Input::Durability(outcome)),
-            Some(event) = self.ticks.recv() => Some(Input::Tick(event)),
-            command = self.commands.recv() => match command {
-                None | Some(Command::Stop) => None,
-                Some(command) => Some(Input::Command(command)),
-            },
-            () = clock.sleep_until(deadline) => Some(Input::Timeout),
+            Some(event) = self.link.event() => Input::Conn(event),
+            Some(outcome) = self.durability.recv() => Input::Durability(outcome),
+            Some(event) = self.ticks.recv() => Input::Tick(event),
+            command = self.commands.recv() => command.into(),
+            () = clock.sleep_until(deadline) => Input::Timeout,
         }
     }
 
@@ -48,10 +54,16 @@ impl Inputs {
         if let Some(event) = self.link.try_event() {
             return Some(Input::Conn(event));
         }
+        if let Ok(outcome) = self.durability.try_recv() {
+            return Some(Input::Durability(outcome));
+        }
         if let Ok(event) = self.ticks.try_recv() {
             return Some(Input::Tick(event));
         }
-        None
+        self.commands
+            .try_recv()
+            .ok()
+            .map(|command| Some(command).into())
     }
 }
 
@@ -61,18 +73,20 @@ impl Inputs {
 ///
 /// Not safe to resume; meant to run to its end.
 pub(crate) async fn run(mut owner: Owner, mut inputs: Inputs, clock: Clock) {
-    loop {
+    let mut going_on = true;
+    while going_on {
         let deadline = owner.deadline();
-        let Some(input) = inputs.next(clock, deadline).await else {
-            break;
-        };
+        let mut input = inputs.next(clock, deadline).await;
         let now = clock.now();
-        owner.handle(now, input);
-        for _ in 1..PER_TURN {
-            let Some(input) = inputs.try_next() else {
+        for taken in 1.. {
+            going_on = owner.handle(now, input);
+            if !going_on || taken == PER_TURN {
                 break;
-            };
-            owner.handle(now, input);
+            }
+            match inputs.try_next() {
+                Some(next) => input = next,
+                None => break,
+            }
         }
         owner.finish_turn(now, &mut inputs.link);
     }
@@ -88,7 +102,8 @@ impl Owner {
             .map_or(sample, |timeout| timeout.min(sample))
     }
 
-    fn handle(&mut self, now: Now, input: Input) {
+    /// Takes one input; false when it is the last.
+    fn handle(&mut self, now: Now, input: Input) -> bool {
         match input {
             Input::Conn(event) => self.handle_conn(now, &event),
             Input::Tick(TickEvent::Crossed { key, .. }) => self.crossed(now, key),
@@ -103,8 +118,11 @@ impl Owner {
                     self.let_go_of_item(now, item);
                 }
             }
-            Input::Timeout => self.sample(now),
+            // Every turn looks at the time.
+            Input::Timeout => {}
+            Input::Stop => return false,
         }
+        true
     }
 
     /// What follows every turn: time that passed, the journal's group, the wires.
@@ -117,6 +135,7 @@ impl Owner {
             self.book.handle_timeout(now, &mut self.effects);
             self.settle(now);
         }
+        self.sample(now);
         self.journal.commit();
         self.feed_wires(now, link);
     }

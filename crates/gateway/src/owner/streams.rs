@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use strikewire_chain::Width;
-use strikewire_fanout::{ClientId, Message, SubId};
+use strikewire_fanout::{ChainId, ClientId, Message, SubId};
 use strikewire_registry::LadderId;
 use strikewire_subscriptions::{Owner as Holder, OwnerKind, Request};
 use strikewire_types::{Now, Tier};
@@ -24,9 +24,18 @@ pub(super) struct Streams {
 struct Claim {
     client: ClientId,
     sub: SubId,
-    /// The window it follows; absent for ticks and for one that stays.
-    followed: Option<(LadderId, Width)>,
+    /// Absent for ticks.
+    window: Option<Window>,
     what: String,
+}
+
+/// The window of a stream's chain.
+#[derive(Debug, Clone, Copy)]
+enum Window {
+    /// It follows the price, with everybody else who follows it.
+    Follows(LadderId, Width),
+    /// It stays where it was, and is shown under a number of its own.
+    Stays(ChainId),
 }
 
 impl Streams {
@@ -88,7 +97,7 @@ impl Owner {
             Claim {
                 client,
                 sub,
-                followed: None,
+                window: None,
                 what,
             },
         );
@@ -112,7 +121,8 @@ impl Owner {
         ask: StreamChain,
     ) -> Result<(), Error> {
         let chain = self.chain_for(now, ask.ladder, ask.width, ask.price, false)?;
-        let legs = self.chain_legs(chain, ask.mode)?;
+        let still = self.claim_window(now, chain, ask.price)?;
+        let legs = self.window_legs(still.span, ask.mode)?;
         let holder = self.streams.next_holder();
         let plan = self.book.plan(
             now,
@@ -131,25 +141,35 @@ impl Owner {
             ladder.symbol(),
             ladder.expiry()
         );
-        let followed = ask.follow.then_some((ask.ladder, ask.width));
+        let (shown, window) = if ask.follow {
+            (chain, Window::Follows(ask.ladder, ask.width))
+        } else {
+            let own = self.chains.next_id();
+            (own, Window::Stays(own))
+        };
         self.streams.insert(
             holder,
             Claim {
                 client,
                 sub,
-                followed,
+                window: Some(window),
                 what,
             },
         );
         self.settle(now);
-        if ask.follow {
-            self.follow(now, chain, holder, ask.mode);
+        match window {
+            Window::Follows(..) => {
+                self.follow(now, chain, holder, ask.mode, false);
+                // A crossing may have moved it a moment ago.
+                let shown = self.claim_window(now, chain, ask.price)?;
+                self.show_answer(chain, &shown);
+            }
+            Window::Stays(_) => self.show_answer(shown, &still),
         }
-        self.show_chain(now, chain);
         self.tell_hub(HubCommand::Chain {
             client,
             sub,
-            chain,
+            chain: shown,
             mode: ask.mode,
             class: ask.class,
             ack: ask.ack,
@@ -180,13 +200,19 @@ impl Owner {
     }
 
     fn release_stream(&mut self, now: Now, holder: Holder) {
-        if let Some(claim) = self.streams.claims.remove(&holder.id)
-            && let Some((ladder, width)) = claim.followed
-        {
-            self.unfollow(now, ladder, width, holder);
+        if let Some(claim) = self.streams.claims.remove(&holder.id) {
+            self.end_window(now, &claim, holder);
         }
         self.book.release(now, holder, &mut self.effects);
         self.settle(now);
+    }
+
+    fn end_window(&mut self, now: Now, claim: &Claim, holder: Holder) {
+        match claim.window {
+            None => {}
+            Some(Window::Follows(ladder, width)) => self.unfollow(now, ladder, width, holder),
+            Some(Window::Stays(chain)) => self.tell_hub(HubCommand::RemoveChain { chain }),
+        }
     }
 
     /// A stream's claim made room for another: it ends, and its client is told.
@@ -197,9 +223,7 @@ impl Owner {
         if let Some(subs) = self.streams.clients.get_mut(&claim.client) {
             subs.remove(&claim.sub);
         }
-        if let Some((ladder, width)) = claim.followed {
-            self.unfollow(now, ladder, width, holder);
-        }
+        self.end_window(now, &claim, holder);
         self.tell_hub(HubCommand::Notice {
             client: claim.client,
             sub: Some(claim.sub),
