@@ -1,13 +1,15 @@
 //! Starts the binary and a stand-in, and asks them things.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use flate2::read::GzDecoder;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -31,43 +33,65 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// One master for all tests: generating it is the slow part.
 static MASTER: LazyLock<Master> = LazyLock::new(|| {
-    let dir = TempDir::new().expect("a temporary directory");
-    let path = dir.path().join("master.csv");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("generated-master.csv");
     let as_of = AS_OF.parse().expect("a date");
-    generate_to_path(
-        &Spec {
-            rows: 60_000,
-            ..Spec::new(as_of)
-        },
-        &path,
-    )
-    .expect("a master");
-    let registry = Registry::from_path(&path, &LoadOptions::new(as_of)).expect("it loads");
-    let text = std::fs::read_to_string(&path).expect("it is there");
-    Master {
-        _dir: dir,
-        path,
-        text,
-        registry: Arc::new(registry),
-    }
+    let spec = Spec {
+        rows: 60_000,
+        ..Spec::new(as_of)
+    };
+    generate_to_path(&spec, &path).expect("a master");
+    Master::load(path)
+});
+
+/// The real master, where the environment says that it is there.
+static REAL: LazyLock<Option<Master>> = LazyLock::new(|| {
+    let folder = PathBuf::from(std::env::var_os("STRIKEWIRE_REAL_DATA")?);
+    let packed = File::open(folder.join("api-scrip-master.compact.2026-02.csv.gz")).ok()?;
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-master.csv");
+    let mut plain = File::create(&path).expect("a file");
+    std::io::copy(&mut GzDecoder::new(packed), &mut plain).expect("it unpacks");
+    Some(Master::load(path))
 });
 
 pub(crate) struct Master {
-    _dir: TempDir,
     pub(crate) path: PathBuf,
     pub(crate) text: String,
     pub(crate) registry: Arc<Registry>,
 }
 
+impl Master {
+    fn load(path: PathBuf) -> Self {
+        let options = LoadOptions::new(AS_OF.parse().expect("a date"));
+        let registry = Registry::from_path(&path, &options).expect("it loads");
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        Self {
+            path,
+            text,
+            registry: Arc::new(registry),
+        }
+    }
+}
+
+/// The generated master.
 pub(crate) fn master() -> &'static Master {
     &MASTER
 }
 
+/// The real master of February 2026; none when it is not there.
+pub(crate) fn real_master() -> Option<&'static Master> {
+    REAL.as_ref()
+}
+
 /// The strikes of a chain as the master's text has them, on one exchange: both legs
 /// must be listed. Reads the file by itself, not through the registry.
-pub(crate) fn strikes_in_text(exchange: &str, symbol: &str, expiry: &str) -> Vec<f64> {
+pub(crate) fn strikes_in_text(
+    master: &Master,
+    exchange: &str,
+    symbol: &str,
+    expiry: &str,
+) -> Vec<f64> {
     let mut legs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in master().text.lines().skip(1) {
+    for line in master.text.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
         let is_option = fields[3].starts_with("OPT") && fields[1] != "M" || fields[0] == "MCX";
         let mut name = fields[5].rsplitn(4, '-');
@@ -112,6 +136,7 @@ pub(crate) fn window_in_text(strikes: &[f64], price: f64, width: usize) -> Vec<f
 
 /// A stand-in on a thread of its own, until dropped.
 pub(crate) struct StandIn {
+    pub(crate) master: &'static Master,
     pub(crate) handle: SimHandle,
     pub(crate) addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -120,6 +145,11 @@ pub(crate) struct StandIn {
 
 impl StandIn {
     pub(crate) fn start(addr: SocketAddr, config: Config) -> Self {
+        Self::start_with(master(), addr, config)
+    }
+
+    /// With the instruments of `master`.
+    pub(crate) fn start_with(master: &'static Master, addr: SocketAddr, config: Config) -> Self {
         let (stop_tx, stop_rx) = oneshot::channel();
         let (up_tx, up_rx) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -129,7 +159,7 @@ impl StandIn {
                 .expect("a runtime");
             runtime.block_on(async move {
                 let clock = Clock::simulated(CLOCK.parse().expect("a clock"));
-                let server = SimServer::bind(addr, master().registry.clone(), clock, config)
+                let server = SimServer::bind(addr, master.registry.clone(), clock, config)
                     .await
                     .expect("the stand-in's address is free");
                 up_tx
@@ -144,6 +174,7 @@ impl StandIn {
         });
         let (handle, addr) = up_rx.recv().expect("the stand-in starts");
         Self {
+            master,
             handle,
             addr,
             stop: Some(stop_tx),
@@ -240,11 +271,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(standin: &StandIn) -> Self {
-        Self::start_with(standin.addr, "").await
+        Self::start_with(standin, "").await
     }
 
     /// With a configuration file of `toml`.
-    pub(crate) async fn start_with(standin: SocketAddr, toml: &str) -> Self {
+    pub(crate) async fn start_with(standin: &StandIn, toml: &str) -> Self {
         let data = TempDir::new().expect("a temporary directory");
         let config = data.path().join("strikewire.toml");
         std::fs::write(&config, toml).expect("the configuration");
@@ -257,11 +288,11 @@ impl Gateway {
                 "--clock",
                 CLOCK,
             ])
-            .args(["--dhan-feed-url", &format!("ws://{standin}")])
+            .args(["--dhan-feed-url", &format!("ws://{}", standin.addr)])
             .arg("--config")
             .arg(&config)
             .arg("--instruments")
-            .arg(&master().path)
+            .arg(&standin.master.path)
             .arg("--data-dir")
             .arg(data.path().join("data"))
             .env("DHAN_CLIENT_ID", "1000000001")

@@ -4,6 +4,7 @@
 
 mod harness;
 mod problems;
+mod real;
 mod sharing;
 mod stream;
 mod survival;

@@ -64,7 +64,11 @@ async fn two_users_share_a_chain_and_the_last_one_out_takes_it_off_the_wire() {
         .await;
     let chain = &added["option_chain"];
     let price = chain["underlying_ltp"].as_f64().expect("a price");
-    let expected = window_in_text(&strikes_in_text("NSE", "RELIANCE", &day), price, 25);
+    let expected = window_in_text(
+        &strikes_in_text(standin.master, "NSE", "RELIANCE", &day),
+        price,
+        25,
+    );
     assert_eq!(expected.len(), 25);
     assert_eq!(numbers(&chain["strikes"]), expected);
     assert_eq!(chain["price_source"], "live");
@@ -179,7 +183,7 @@ async fn an_underlying_stays_for_as_long_as_anybody_needs_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_rolls_when_its_underlying_moves_by_a_step() {
     let standin = StandIn::any();
-    let gateway = Gateway::start_with(standin.addr, "[chain]\nlinger_s = 1\n").await;
+    let gateway = Gateway::start_with(&standin, "[chain]\nlinger_s = 1\n").await;
     let (expiry, day) = nearest(&gateway, "NIFTY").await;
     let added = gateway.add(7, "NIFTY", json!({"expiry": expiry})).await;
     let chain = &added["option_chain"];
@@ -190,7 +194,11 @@ async fn a_chain_rolls_when_its_underlying_moves_by_a_step() {
 
     let step = chain["strike_step"].as_f64().expect("a step");
     let price = chain["underlying_ltp"].as_f64().expect("a price") + step;
-    let after = window_in_text(&strikes_in_text("NSE", "NIFTY", &day), price, 101);
+    let after = window_in_text(
+        &strikes_in_text(standin.master, "NSE", "NIFTY", &day),
+        price,
+        101,
+    );
     assert!(
         standin
             .handle
@@ -233,7 +241,7 @@ async fn a_full_house_evicts_the_least_recently_used_chain_whole() {
     let standin = StandIn::any();
     // Room for three stock chains of 50 contracts and an underlying each.
     let toml = "[dhan]\nper_connection = 31\n[subscriptions]\ntotal = 155\nin_use_s = 0\n";
-    let gateway = Gateway::start_with(standin.addr, toml).await;
+    let gateway = Gateway::start_with(&standin, toml).await;
     let symbols: Vec<String> = master()
         .registry
         .ladders()

@@ -75,7 +75,7 @@ async fn ticks_of_named_instruments_arrive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_is_a_snapshot_and_then_deltas_without_a_gap() {
     let standin = StandIn::any();
-    let gateway = Gateway::start_with(standin.addr, "[chain]\nlinger_s = 1\n").await;
+    let gateway = Gateway::start_with(&standin, "[chain]\nlinger_s = 1\n").await;
     let mut socket = gateway.stream().await;
     socket
         .send(
