@@ -1,0 +1,149 @@
+//! That what is compared does the same thing.
+
+use strikewire_benches::baseline;
+use strikewire_benches::feed::{Frames, Kind, RowSink, keys};
+use strikewire_benches::master::{Master, even_and_uneven};
+use strikewire_benches::wires::{CHAIN, Wired, chain};
+use strikewire_chain::{Width, Window, at_the_money};
+use strikewire_dhan::deliver::deliver;
+use strikewire_subscriptions::Config;
+use strikewire_types::{ConnId, Now, Price, PriceStep};
+
+fn master() -> Master {
+    Master::made_up(4_000).unwrap()
+}
+
+#[test]
+fn every_loaded_instrument_is_a_row_of_the_baseline() {
+    let master = master();
+    let registry = master.registry().unwrap();
+    let plain = baseline::registry::load(&master.csv).unwrap();
+    for instrument in registry.instruments() {
+        let key = instrument.key();
+        let row = &plain.by_key[&(key.segment.code(), key.id.0)];
+        let lot: f64 = row.lot.parse().unwrap_or(1.0);
+        assert_eq!(f64::from(instrument.lot_size()), lot, "{row:?}");
+    }
+    let rows = baseline::registry::scan(&master.csv).unwrap();
+    assert_eq!(rows, registry.report().rows);
+    let ladders = baseline::registry::ladders(&registry);
+    for ladder in registry.ladders() {
+        let strikes = &ladders[&ladder.exchange()][ladder.symbol()][&ladder.expiry().date()];
+        assert_eq!(strikes.len(), ladder.rungs().len());
+    }
+}
+
+#[test]
+fn windows_are_the_same_where_arithmetic_is_right() {
+    let registry = master().registry().unwrap();
+    let (even, uneven) = even_and_uneven(&registry);
+    let rungs = even.rungs();
+    let of = baseline::chain::Underlying {
+        symbol: even.symbol().to_owned(),
+        expiry: even.expiry().to_string(),
+        step: rungs[1].strike.as_f64() - rungs[0].strike.as_f64(),
+    };
+    let tokens = baseline::chain::tokens(&registry);
+    let width = 5;
+    let mut compared = 0;
+    for rung in &rungs[2..rungs.len() - 2] {
+        let price = Price::from_raw(rung.strike.raw() + 100);
+        let window = Window::new(even, price, Width::new(width).unwrap()).unwrap();
+        let plain = baseline::chain::chain(&tokens, &of, price.as_f64(), width as usize);
+        let legs: Vec<String> = window
+            .legs()
+            .map(|(leg, ..)| registry.instrument(leg).token())
+            .collect();
+        let plain_legs: Vec<&String> = plain.legs.iter().map(|(token, _)| token).collect();
+        // Where a strike with one leg is at the money, they differ.
+        if rung.is_complete() {
+            assert_eq!(legs.iter().collect::<Vec<_>>(), plain_legs);
+            compared += 1;
+        }
+    }
+    assert!(compared > 0);
+    for ladder in [even, uneven] {
+        let (low, high) = (ladder.rungs()[0], ladder.rungs()[ladder.rungs().len() - 1]);
+        for price in (low.strike.raw()..high.strike.raw()).step_by(12_500) {
+            let price = Price::from_raw(price);
+            assert_eq!(
+                at_the_money(ladder.rungs(), price),
+                baseline::chain::nearest(ladder.rungs(), price),
+                "{price} on {ladder:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn both_books_hold_and_send_the_same() {
+    let config = Config::default();
+    let total = 20 * CHAIN;
+    let mut wired = Wired::new(total).unwrap();
+    let mut plain = baseline::book::Plain::new(config.connections, total, config.per_batch);
+    let drain = |plain: &mut baseline::book::Plain| {
+        let mut keys = 0;
+        for conn in 0..config.connections {
+            plain.drain(conn, |_, batch| keys += batch.len());
+        }
+        keys
+    };
+    wired.connect();
+    let mut desired = 0;
+    for nth in 0..50 {
+        // Idle claims only, so that both evict by last use alone.
+        wired.now.mono = wired.now.mono + config.in_use * 2;
+        let request = chain(nth);
+        assert_eq!(wired.admit(&request), CHAIN);
+        assert!(plain.admit(request.owner, &request.legs));
+        desired = (desired + CHAIN).min(total);
+        if nth % 7 == 0 {
+            assert_eq!(wired.release(request.owner), CHAIN);
+            assert_eq!(plain.release(request.owner), CHAIN);
+            desired -= CHAIN;
+        }
+        assert_eq!(wired.settle(), drain(&mut plain), "chain {nth}");
+        assert_eq!(plain.desired(), desired);
+        assert_eq!(plain.on_wire(), desired);
+    }
+    wired.disconnect();
+    wired.connect();
+    (0..config.connections).for_each(|conn| plain.reconnect(conn));
+    assert_eq!(wired.settle(), desired);
+    assert_eq!(drain(&mut plain), desired);
+}
+
+#[test]
+fn both_decoders_read_the_same_prices() {
+    let conn = ConnId::from_index(0);
+    let keys = keys(40);
+    for kind in Kind::ALL {
+        let frames = Frames::new(kind, &keys, 120, 30);
+        assert_eq!(frames.count(), 4);
+        let mut sink = RowSink::new(&keys, conn);
+        let mut quotes = baseline::packets::Quotes::new();
+        for nth in 0..frames.count() {
+            let frame = frames.get(nth);
+            assert_eq!(deliver(&mut sink, conn, Now::default(), frame).applied, 30);
+            assert_eq!(baseline::packets::apply(&mut quotes, frame), 30);
+        }
+        let price = |rupees| Price::from_wire(rupees, PriceStep::from_raw(500));
+        for key in &keys {
+            let row = sink.table().quote(*key).unwrap();
+            let plain = quotes[&key.id.0];
+            assert_eq!(row.ltp, price(plain.ltp), "{kind:?}");
+            if kind != Kind::Ticker {
+                assert_eq!(row.volume, Some(plain.volume));
+                assert_eq!(row.total_buy_qty, Some(plain.total_buy_qty));
+                let day = [row.open, row.prev_close, row.high, row.low];
+                assert_eq!(day, plain.day.map(price));
+            }
+            if kind == Kind::Full {
+                assert_eq!(row.oi_low, Some(plain.oi[2]));
+                let depth = row.depth.unwrap();
+                assert_eq!(depth[4].ask, price(plain.depth[4].ask));
+                assert_eq!(depth[1].bid_orders, plain.depth[1].bid_orders);
+            }
+        }
+    }
+}
