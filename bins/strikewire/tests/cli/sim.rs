@@ -96,11 +96,14 @@ fn it_serves_the_master_until_it_is_stopped() {
     stream.write_all(&frame).unwrap();
 
     // The previous close of an index, then its ticker packet.
-    let mut head = [0; 2];
-    stream.read_exact(&mut head).unwrap();
-    assert_eq!(head, [0x82, 32]);
+    // One packet to a frame, for clients that read no further.
     let mut packets = [0; 32];
-    stream.read_exact(&mut packets).unwrap();
+    for packet in packets.chunks_mut(16) {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(head, [0x82, 16]);
+        stream.read_exact(packet).unwrap();
+    }
     let word = |at: usize| -> [u8; 4] { packets[at..at + 4].try_into().unwrap() };
     assert_eq!(
         (packets[0], packets[3], u32::from_le_bytes(word(4))),
