@@ -79,6 +79,7 @@ impl Price {
         is_bounded(rupees).then(|| Self::to_paisa(rupees, step))
     }
 
+    #[inline]
     fn to_paisa(rupees: f32, step: PriceStep) -> Self {
         if step.0 == 0 || step.0 >= 100 {
             Self(nearest(f64::from(rupees) * 100.0) * 100)
@@ -89,12 +90,14 @@ impl Price {
 }
 
 /// Whether a number of the wire can be held: finite, and at most 10^12 rupees.
+#[inline]
 fn is_bounded(rupees: f32) -> bool {
     rupees.abs() <= 1e12
 }
 
 /// The nearest integer, halves away from 0. `f64::round` is a call on machines
-/// without SSE 4.1, and a packet has twenty prices.
+/// without SSE 4.1, and a full packet has sixteen prices.
+#[inline]
 fn nearest(number: f64) -> i64 {
     (number + 0.5_f64.copysign(number)) as i64
 }
