@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use strikewire_registry::Instrument;
 use strikewire_subscriptions::{Effect, Leg, Owner as Holder, OwnerKind, Request, Role};
 use strikewire_types::{Exchange, InstrumentKey, Mode, Now, Utc};
 
 use super::{Owner, answer};
 use crate::command::{ChainAsk, Reply};
 use crate::item::{Holding, ItemKey, ItemSpec};
+use crate::resolve::leg;
 use crate::{Added, Entry, Error, InstrumentType, ItemFilter, ItemState, ItemView, List, Removed};
 
 /// What users have on their lists.
@@ -198,7 +198,7 @@ impl Owner {
 
     pub(super) fn single_leg(&self, key: InstrumentKey, mode: Mode) -> Result<Leg, Error> {
         let instrument = self.registry.by_key(key).ok_or(Error::Stopping)?;
-        Ok(contract_leg(instrument, mode))
+        Ok(leg(instrument, mode))
     }
 
     pub(super) fn remove_item(
@@ -318,16 +318,6 @@ impl Owner {
     pub(super) fn item_of(&self, holder: Holder) -> Option<(u64, String)> {
         let item = self.items.by_id(holder.id)?;
         Some((item.spec.key.user, item.spec.key.to_string()))
-    }
-}
-
-pub(super) fn contract_leg(instrument: Instrument<'_>, mode: Mode) -> Leg {
-    Leg {
-        key: instrument.key(),
-        step: instrument.tick(),
-        mode,
-        role: Role::Contract,
-        distance: 0,
     }
 }
 
