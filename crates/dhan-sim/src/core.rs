@@ -1,8 +1,9 @@
 //! The protocol, without sockets: what connections ask for and what they are sent.
 //!
 //! Time and text go in, frames come out. Feed it in the order things happen;
-//! afterwards, and at least every quarter second of the market's time,
-//! [`poll`](Core::poll) and write what it gives.
+//! afterwards [`flush`](Core::flush), and at regular times [`poll`](Core::poll), and
+//! write what they give. How often it is polled bounds what is sent: an instrument is
+//! sent once per poll at most, however much of the market's time has passed.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -369,6 +370,12 @@ impl Core {
                 self.wheel.push(Due { at, ..due });
             }
         }
+        self.flush(out);
+    }
+
+    /// What waits to be sent goes to `out`, in order for each connection. The market
+    /// stays as it is: these are answers, not ticks.
+    pub fn flush(&mut self, out: &mut Vec<(SessionId, Output)>) {
         for (id, session) in &mut self.sessions {
             session.flush(*id, &mut self.queue);
         }
@@ -439,6 +446,36 @@ impl Core {
     /// Moves an underlying, see [`Market::set_price`].
     pub fn set_price(&mut self, key: InstrumentKey, price: Price) -> bool {
         self.market.set_price(key, price)
+    }
+
+    /// Moves all underlyings at once, see [`Market::move_prices`].
+    pub fn move_prices(&mut self, now: Now, factor: f64) -> bool {
+        self.market.advance(now);
+        self.market.move_prices(factor)
+    }
+
+    /// Changes to another master, see [`Market::set_registry`]. Connections and their
+    /// subscriptions stay, by segment and id as the broker knows them: an id that means
+    /// another contract now ticks as that one, one that is not listed any more is
+    /// silent.
+    pub fn set_registry(&mut self, now: Now, registry: Arc<Registry>) {
+        let step = self.market.advance(now);
+        self.market.set_registry(registry);
+        self.wheel = Wheel::starting_at(step);
+        self.generation += 1;
+        let generation = self.generation;
+        for (id, session) in &mut self.sessions {
+            for key in session.renew(generation) {
+                if let Some(at) = self.market.next_trade(key) {
+                    self.wheel.push(Due {
+                        at,
+                        session: *id,
+                        key,
+                        generation,
+                    });
+                }
+            }
+        }
     }
 
     /// The market behind it.

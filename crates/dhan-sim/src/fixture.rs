@@ -12,17 +12,23 @@ pub(crate) const NIFTY: &str = "NIFTY";
 /// 6,000 rows of 2026-02-09, made once.
 pub(crate) fn registry() -> Arc<Registry> {
     static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
-    let make = || {
-        let as_of = "2026-02-09".parse().unwrap();
-        let spec = Spec {
-            rows: 6_000,
-            ..Spec::new(as_of)
-        };
-        let mut master = Vec::new();
-        generate(&spec, &mut master).unwrap();
-        Arc::new(Registry::from_reader(&master[..], &LoadOptions::new(as_of)).unwrap())
+    Arc::clone(REGISTRY.get_or_init(|| load(&master("2026-02-09"), "2026-02-09")))
+}
+
+/// 6,000 rows of a day.
+pub(crate) fn master(as_of: &str) -> String {
+    let spec = Spec {
+        rows: 6_000,
+        ..Spec::new(as_of.parse().unwrap())
     };
-    Arc::clone(REGISTRY.get_or_init(make))
+    let mut master = Vec::new();
+    generate(&spec, &mut master).unwrap();
+    String::from_utf8(master).unwrap()
+}
+
+pub(crate) fn load(master: &str, as_of: &str) -> Arc<Registry> {
+    let options = LoadOptions::new(as_of.parse().unwrap());
+    Arc::new(Registry::from_reader(master.as_bytes(), &options).unwrap())
 }
 
 /// The key behind a token or reference.

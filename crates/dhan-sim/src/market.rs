@@ -24,6 +24,7 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::hash_map::Entry;
 use jiff::civil::Date;
 use strikewire_registry::{Kind, Registry};
 use strikewire_types::{InstrumentKey, Now, Price, PriceStep, Utc, ist_date};
@@ -97,6 +98,8 @@ pub struct Market {
     today: Date,
     listings: Map<Listing>,
     walks: Map<Track>,
+    /// When all prices jumped, and by which logarithm.
+    jumps: Vec<(u64, f64)>,
 }
 
 /// A walk, and its levels at the step they were last asked for.
@@ -104,6 +107,23 @@ struct Track {
     walk: Walk,
     at: u64,
     levels: Levels,
+    /// How many of the market's jumps it has made.
+    jumps: usize,
+}
+
+impl Track {
+    fn catch_up(&mut self, step: u64, jumps: &[(u64, f64)]) {
+        if self.at == step && self.jumps == jumps.len() {
+            return;
+        }
+        for (when, by) in jumps.iter().skip(self.jumps) {
+            self.walk.advance(*when);
+            self.walk.shift(*by);
+        }
+        self.walk.advance(step);
+        self.levels = self.walk.levels();
+        (self.at, self.jumps) = (step, jumps.len());
+    }
 }
 
 impl fmt::Debug for Market {
@@ -134,6 +154,7 @@ impl Market {
             today: ist_date(start),
             listings: Map::default(),
             walks: Map::default(),
+            jumps: Vec::new(),
         }
     }
 
@@ -143,6 +164,9 @@ impl Market {
         if step > self.step {
             if day_of(step) != day_of(self.step) {
                 self.today = ist_date(now.utc);
+                for listing in self.listings.values_mut() {
+                    listing.set_today(self.today);
+                }
             }
             self.step = step;
         }
@@ -163,17 +187,15 @@ impl Market {
 
     /// The instrument's state now; absent when the registry does not have it.
     pub fn quote(&mut self, key: InstrumentKey) -> Option<Quote> {
-        let levels = self.levels(key)?;
-        let period = self.period(key)?;
-        let listing = self.listings.get(&key)?;
+        let (step, rate) = (self.step, self.rate);
+        let (listing, track) = self.look(key)?;
         Some(
             Observer {
                 key,
                 listing,
-                levels,
-                step: self.step,
-                today: self.today,
-                period,
+                levels: track.levels,
+                step,
+                period: listing.period(track.walk.home(), rate),
             }
             .quote(),
         )
@@ -182,14 +204,15 @@ impl Market {
     /// When the instrument trades next, later than now; absent when the registry does
     /// not have it. At most 480 steps away.
     pub fn next_trade(&mut self, key: InstrumentKey) -> Option<Step> {
-        let period = self.period(key)?;
-        let salt = self.listings.get(&key)?.salt;
-        let window = self.step / period;
-        let this = trade_in(salt, window, period);
-        Some(Step(if this > self.step {
+        let (step, rate) = (self.step, self.rate);
+        let (listing, track) = self.look(key)?;
+        let period = listing.period(track.walk.home(), rate);
+        let window = step / period;
+        let this = trade_in(listing.salt, window, period);
+        Some(Step(if this > step {
             this
         } else {
-            trade_in(salt, window + 1, period)
+            trade_in(listing.salt, window + 1, period)
         }))
     }
 
@@ -198,16 +221,13 @@ impl Market {
     /// nothing, for an instrument whose price another one determines, one the registry
     /// does not have, and a price that is not above 0.
     pub fn set_price(&mut self, key: InstrumentKey, price: Price) -> bool {
-        if price <= Price::ZERO || self.levels(key).is_none() {
+        if price <= Price::ZERO {
             return false;
         }
-        let Some(listing) = self.listings.get(&key) else {
+        let Some((listing, track)) = self.look(key) else {
             return false;
         };
         let listing::Shape::Plain { base } = listing.shape else {
-            return false;
-        };
-        let Some(track) = self.walks.get_mut(&listing.root) else {
             return false;
         };
         track.walk.put((price.as_f64() / base).ln());
@@ -215,45 +235,62 @@ impl Market {
         true
     }
 
-    /// Lists the instrument if need be, and catches its walk up.
-    fn levels(&mut self, key: InstrumentKey) -> Option<Levels> {
-        if !self.listings.contains_key(&key) {
-            let instrument = self.registry.by_key(key)?;
-            let listing = self.book.list(instrument, &self.registry, self.today);
-            self.listings.insert(key, listing);
+    /// Multiplies the price of every underlying by `factor` at once, as a gap at the
+    /// open does; what follows them follows. False, doing nothing, for a factor that is
+    /// not a number above 0.
+    pub fn move_prices(&mut self, factor: f64) -> bool {
+        let is_sound = factor.is_finite() && factor > 0.0;
+        if is_sound {
+            self.jumps.push((self.step, factor.ln()));
         }
-        let listing = self.listings.get(&key)?;
+        is_sound
+    }
+
+    /// From now on the instruments are those of another registry, such as the next
+    /// day's. The price of a contract that both list, under whatever ids, goes on from
+    /// where it is, as far as anybody has looked at its underlying; an id that means
+    /// another contract has that contract's price.
+    pub fn set_registry(&mut self, registry: Arc<Registry>) {
+        let mut book = Book::new(&registry, None, self.seed);
+        let old = (&self.book, &*self.registry);
+        book.inherit(&registry, old, self.walks.keys().copied());
+        self.walks = core::mem::take(&mut self.walks)
+            .into_iter()
+            .filter_map(|(root, track)| Some((book.heir(&registry, &self.registry, root)?, track)))
+            .collect();
+        self.listings.clear();
+        self.book = book;
+        self.registry = registry;
+    }
+
+    /// Lists the instrument if need be, and catches its walk up.
+    fn look(&mut self, key: InstrumentKey) -> Option<(&Listing, &mut Track)> {
+        let listing = match self.listings.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let instrument = self.registry.by_key(key)?;
+                unknown.insert(self.book.list(instrument, &self.registry, self.today))
+            }
+        };
         let track = self.walks.entry(listing.root).or_insert_with(|| {
+            let kind = self
+                .registry
+                .by_key(listing.root)
+                .map_or(listing.kind, |root| root.kind());
             let walk = Walk::new(
                 mix(self.seed, listing.root.to_bits()),
                 self.start,
-                self.sigma
-                    * listing::restlessness(
-                        self.registry
-                            .by_key(listing.root)
-                            .map_or(listing.kind, |root| root.kind()),
-                    ),
+                self.sigma * listing::restlessness(kind),
             );
-            let levels = walk.levels();
             Track {
+                levels: walk.levels(),
                 walk,
                 at: self.start,
-                levels,
+                jumps: 0,
             }
         });
-        if track.at != self.step {
-            track.walk.advance(self.step);
-            track.levels = track.walk.levels();
-            track.at = self.step;
-        }
-        Some(track.levels)
-    }
-
-    fn period(&mut self, key: InstrumentKey) -> Option<u64> {
-        self.levels(key)?;
-        let listing = self.listings.get(&key)?;
-        let home = self.walks.get(&listing.root)?.walk.home();
-        Some(listing.period(home, self.today, self.rate))
+        track.catch_up(self.step, &self.jumps);
+        Some((listing, track))
     }
 }
 
@@ -272,7 +309,6 @@ struct Observer<'m> {
     listing: &'m Listing,
     levels: Levels,
     step: u64,
-    today: Date,
     period: u64,
 }
 
@@ -331,7 +367,7 @@ impl Observer<'_> {
     /// On the grid of ticks, and at least one of them.
     fn price(&self, level: f64) -> Price {
         let tick = self.listing.tick;
-        let rupees = self.listing.shape.price(level, self.today);
+        let rupees = self.listing.price(level);
         Price::from_f64(rupees)
             .unwrap_or(Price::ZERO)
             .round_to(tick)

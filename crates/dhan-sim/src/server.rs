@@ -120,7 +120,7 @@ impl SimServer {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                _ = polls.tick() => shared.with(|_| ()),
+                _ = polls.tick() => shared.poll(),
                 accepted = listener.accept() => match accepted {
                     Ok((socket, _)) => {
                         // Ticks are small and must not wait for each other.
@@ -165,13 +165,19 @@ impl Shared {
             .max(core::time::Duration::from_millis(1))
     }
 
-    /// Does something with the core at the clock's time, and hands out what there is to
-    /// send afterwards.
+    /// Brings the market to the clock's time and hands out the ticks.
+    fn poll(&self) {
+        let now = self.clock.now();
+        self.with(|state| state.core.poll(now, &mut state.out));
+    }
+
+    /// Does something with the core, and hands out the answers. Ticks wait for the next
+    /// poll, or a fast clock would have a burst of them at every message.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let state = &mut *state;
         let done = act(state);
-        state.core.poll(self.clock.now(), &mut state.out);
+        state.core.flush(&mut state.out);
         for (id, output) in state.out.drain(..) {
             match output {
                 Output::Frame(frame) => {
@@ -233,6 +239,20 @@ impl SimHandle {
     /// Moves an underlying, see [`Market::set_price`](crate::market::Market::set_price).
     pub fn set_price(&self, key: InstrumentKey, price: Price) -> bool {
         self.shared.with(|state| state.core.set_price(key, price))
+    }
+
+    /// Moves all underlyings at once, see [`Core::move_prices`]: 1.02 is a gap of 2 %.
+    pub fn move_prices(&self, factor: f64) -> bool {
+        let now = self.shared.clock.now();
+        self.shared
+            .with(|state| state.core.move_prices(now, factor))
+    }
+
+    /// Changes to another master while it runs, see [`Core::set_registry`].
+    pub fn set_registry(&self, registry: Arc<Registry>) {
+        let now = self.shared.clock.now();
+        self.shared
+            .with(|state| state.core.set_registry(now, registry));
     }
 
     /// Drops every connection without a word, as a network does.

@@ -30,6 +30,12 @@ impl<'a> Instrument<'a> {
         Self { registry, idx }
     }
 
+    /// The registry it belongs to.
+    #[must_use]
+    pub const fn registry(&self) -> &'a Registry {
+        self.registry
+    }
+
     pub(crate) fn row(&self) -> &'a Row {
         &self.registry.rows[self.idx.index()]
     }

@@ -145,6 +145,26 @@ impl<'a> Ladder<'a> {
         &self.registry.rungs[start as usize..end as usize]
     }
 
+    /// The contract of a strike and type, if one is listed.
+    #[must_use]
+    pub fn leg(&self, strike: Strike, option_type: OptionType) -> Option<Instrument<'a>> {
+        let rungs = self.rungs();
+        let rung = rungs
+            .binary_search_by_key(&strike, |rung| rung.strike)
+            .ok()?;
+        let leg = rungs[rung].leg(option_type)?;
+        Some(self.registry.instrument(leg))
+    }
+
+    /// Its contracts, by strike, the call before the put.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = Instrument<'a>> {
+        let registry = self.registry;
+        self.rungs()
+            .iter()
+            .flat_map(|rung| rung.call().into_iter().chain(rung.put()))
+            .map(|leg| registry.instrument(leg))
+    }
+
     /// The broker's order unit, of the contract with the lowest strike; on one day
     /// all contracts of a ladder have the same.
     #[must_use]

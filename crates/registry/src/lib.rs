@@ -54,6 +54,17 @@
 //! Where no exchange is named it is the first of NSE, BSE and MCX that lists such
 //! contracts and, if an expiry is named, that expiry.
 //!
+//! An expiry that is not named is the nearest one listed. On the evening of its last
+//! day that is one that trades no more: [`Registry::current`] gives the same look-ups
+//! without what has ended, as far as the caller's calendar knows.
+//!
+//! # From day to day
+//!
+//! A new registry takes over from an old one by contract: [`Registry::successor`] and
+//! [`Registry::successor_ladder`] say what became of what somebody holds,
+//! [`Registry::repointed`] which ids mean something else now, and [`Registry::diff`]
+//! all that changed.
+//!
 //! # Aliases
 //!
 //! An index goes by several names: the master lists some indices and the contracts
@@ -73,7 +84,9 @@
 
 mod alias;
 mod build;
+mod diff;
 mod error;
+mod expiring;
 mod instrument;
 mod kind;
 mod ladder;
@@ -85,14 +98,19 @@ mod registry;
 mod report;
 mod search;
 mod similar;
+mod succession;
 mod symbols;
+mod tokens;
 
+pub use diff::{Change, Diff};
 pub use error::{Error, LookupError};
+pub use expiring::Expiring;
 pub use instrument::{Instrument, InstrumentIdx};
 pub use kind::Kind;
 pub use ladder::{Ladder, LadderId, Rung};
 pub use load::LoadOptions;
-pub use lookup::{ChainQuery, Found, OtherExchange, ResolvedChain};
+pub use lookup::{ChainQuery, Current, Found, OtherExchange, ResolvedChain};
 pub use registry::Registry;
 pub use report::{LoadReport, Rejection, SkipReason};
 pub use search::{Hit, SearchFilter};
+pub use succession::Succession;

@@ -1,11 +1,13 @@
 //! From what people write to what is listed: references, and the exchange rule.
 
+mod current;
+
 use strikewire_types::{Exchange, Expiry, ExpiryKind, OptionType, Strike};
 
-use crate::instrument::has_prefix;
-use crate::reference::{Reference, Shape, When};
 use crate::symbols::SymbolId;
-use crate::{Instrument, Kind, Ladder, LadderId, LookupError, Registry, alias, similar};
+use crate::{Expiring, Instrument, Kind, Ladder, LadderId, LookupError, Registry, alias, similar};
+pub use current::Current;
+use current::Miss;
 
 /// An instrument that was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -45,42 +47,50 @@ pub struct ChainQuery<'q> {
     /// Only on this exchange; otherwise the first of NSE, BSE and MCX that lists
     /// them.
     pub exchange: Option<Exchange>,
-    /// Only this expiry; otherwise the nearest from the as-of day on. Whether that
-    /// one's last session has ended is for the caller to know.
+    /// Only this expiry; otherwise the nearest from the as-of day on. That one's last
+    /// session may have ended, see [`Registry::current`].
     pub expiry: Option<Expiry>,
 }
 
-/// Which contracts on a symbol.
-#[derive(Clone, Copy)]
-struct Wanted {
-    options: bool,
-    kind: Option<Kind>,
-}
-
-impl Wanted {
-    const OPTIONS: Self = Self {
-        options: true,
-        kind: None,
-    };
-    const FUTURES: Self = Self {
-        options: false,
-        kind: None,
-    };
-}
-
-/// Why nothing was found, before the choices are looked for.
-#[derive(Clone, Copy)]
-enum Miss {
-    NotListed,
-    /// The first exchange that lists other expiries.
-    Expiry(Exchange),
-    Strike(LadderId, Strike, OptionType),
-    Ambiguous(SymbolId),
-}
-
-type Hit<T> = Result<(T, Option<OtherExchange>), Miss>;
-
+/// Look-ups; nothing that is listed counts as ended.
 impl Registry {
+    /// The same look-ups, for which contracts that have `ended` are not the nearest
+    /// ones any more.
+    ///
+    /// The registry of a day lists what expires on that day until the next one is
+    /// loaded; whether it still trades is for a calendar to know. `ended` is asked
+    /// about the soonest contracts first, until one has not ended.
+    ///
+    /// ```
+    /// # use strikewire_registry::{ChainQuery, Expiring, LoadOptions, Registry};
+    /// # let master = "\
+    /// # SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,SEM_EXPIRY_CODE,SEM_TRADING_SYMBOL,SEM_LOT_UNITS,SEM_CUSTOM_SYMBOL,SEM_EXPIRY_DATE,SEM_STRIKE_PRICE,SEM_OPTION_TYPE,SEM_TICK_SIZE,SEM_EXPIRY_FLAG,SEM_EXCH_INSTRUMENT_TYPE,SEM_SERIES,SM_SYMBOL_NAME
+    /// # NSE,D,42001,OPTIDX,0,NIFTY-Feb2026-25900-CE,65.0,NIFTY 10 FEB 25900 CALL,2026-02-10 14:30:00,25900,CE,5.0000,W,OP,,
+    /// # NSE,D,42101,OPTIDX,0,NIFTY-Feb2026-25900-CE,65.0,NIFTY 17 FEB 25900 CALL,2026-02-17 14:30:00,25900,CE,5.0000,W,OP,,
+    /// # ";
+    /// let registry = Registry::from_reader(master.as_bytes(), &LoadOptions::new("2026-02-10".parse()?))?;
+    /// let nifty = ChainQuery { symbol: "NIFTY", kind: None, exchange: None, expiry: None };
+    /// assert_eq!(registry.resolve_chain(&nifty)?.ladder.expiry(), "10FEB2026".parse()?);
+    ///
+    /// // At four in the afternoon of that day:
+    /// let tuesday = "10FEB2026".parse()?;
+    /// let ended = |contracts: &Expiring<'_>| contracts.expiry <= tuesday;
+    /// let now = registry.current(&ended);
+    /// assert_eq!(now.resolve_chain(&nifty)?.ladder.expiry(), "17FEB2026".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn current<'a, 'e>(
+        &'a self,
+        ended: &'e dyn Fn(&Expiring<'_>) -> bool,
+    ) -> Current<'a, 'e> {
+        Current::new(self, Some(ended))
+    }
+
+    pub(crate) const fn listed(&self) -> Current<'_, 'static> {
+        Current::new(self, None)
+    }
+
     /// The instrument that `reference` names: `SEGMENT:ID`, or a token in any
     /// spelling that is accepted (see the front page of the crate).
     ///
@@ -89,53 +99,7 @@ impl Registry {
     /// When nothing is listed under that name, or more than one thing; with what
     /// could have been meant.
     pub fn find(&self, reference: &str) -> Result<Found<'_>, LookupError> {
-        let unknown = |choices| LookupError::UnknownReference {
-            reference: reference.chars().take(128).collect(),
-            choices,
-        };
-        let (exchange, shape) = match Reference::of(reference) {
-            Reference::Token(exchange, shape) => (exchange, shape),
-            Reference::Key(key) => {
-                let instrument = self.by_key(key).ok_or_else(|| unknown(Vec::new()))?;
-                return Ok(Found {
-                    instrument,
-                    warning: None,
-                });
-            }
-            Reference::Malformed => return Err(unknown(Vec::new())),
-        };
-        self.locate(exchange, shape)
-            .map(|(instrument, warning)| Found {
-                instrument,
-                warning,
-            })
-            .map_err(|miss| match (miss, shape) {
-                (Miss::Strike(ladder, strike, option_type), _) => {
-                    unknown(self.near_strikes(ladder, strike, option_type))
-                }
-                (Miss::Ambiguous(symbol), _) => LookupError::Ambiguous {
-                    reference: reference.to_owned(),
-                    choices: self.cash_of(symbol).map(|cash| cash.token()).collect(),
-                },
-                (miss, Shape::Option { symbol, when, .. }) => {
-                    self.explain(miss, symbol, Wanted::OPTIONS, when)
-                }
-                (miss, Shape::Future { symbol, when }) => {
-                    self.explain(miss, symbol, Wanted::FUTURES, when)
-                }
-                (_, Shape::Cash(name)) => unknown(self.instead_of_cash(name)),
-            })
-    }
-
-    /// As [`find`](Self::find), without looking for choices.
-    pub(crate) fn find_quietly(&self, reference: &str) -> Option<Instrument<'_>> {
-        match Reference::of(reference) {
-            Reference::Token(exchange, shape) => {
-                self.locate(exchange, shape).ok().map(|(found, _)| found)
-            }
-            Reference::Key(key) => self.by_key(key),
-            Reference::Malformed => None,
-        }
+        self.listed().find(reference)
     }
 
     /// The chain that is asked for.
@@ -145,15 +109,7 @@ impl Registry {
     /// When there is no such symbol, no such expiry or no such options; with the
     /// choices there are.
     pub fn resolve_chain(&self, query: &ChainQuery<'_>) -> Result<ResolvedChain<'_>, LookupError> {
-        let (ladder, warning) = self.resolve(
-            query,
-            Wanted {
-                options: true,
-                kind: query.kind,
-            },
-        )?;
-        let ladder = Ladder::new(self, LadderId(ladder));
-        Ok(ResolvedChain { ladder, warning })
+        self.listed().resolve_chain(query)
     }
 
     /// The future that is asked for.
@@ -163,17 +119,21 @@ impl Registry {
     /// When there is no such symbol, no such expiry or no such future; with the
     /// choices there are.
     pub fn resolve_future(&self, query: &ChainQuery<'_>) -> Result<Found<'_>, LookupError> {
-        let (row, warning) = self.resolve(
-            query,
-            Wanted {
-                options: false,
-                kind: query.kind,
-            },
-        )?;
-        Ok(Found {
-            instrument: self.at(row),
-            warning,
-        })
+        self.listed().resolve_future(query)
+    }
+
+    /// When contracts on `symbol` expire, soonest first, and where: options, or
+    /// futures where there are no options.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such symbol, or nothing that expires on it.
+    pub fn expiries(
+        &self,
+        exchange: Option<Exchange>,
+        symbol: &str,
+    ) -> Result<(Exchange, Vec<(Expiry, ExpiryKind)>), LookupError> {
+        self.listed().expiries(exchange, symbol)
     }
 
     /// The equity that is asked for: series EQ on NSE, the row on BSE, or
@@ -211,125 +171,6 @@ impl Registry {
                 choices: self.instead_of_cash(name),
             }),
         }
-    }
-
-    /// When contracts on `symbol` expire, soonest first, and where: options, or
-    /// futures where there are no options.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such symbol, or nothing that expires on it.
-    pub fn expiries(
-        &self,
-        exchange: Option<Exchange>,
-        symbol: &str,
-    ) -> Result<(Exchange, Vec<(Expiry, ExpiryKind)>), LookupError> {
-        let name = symbol.trim();
-        let id = self.underlying_symbol(name);
-        for wanted in [Wanted::OPTIONS, Wanted::FUTURES] {
-            for exchange in exchanges(exchange) {
-                let mut expiries: Vec<Expiry> = id
-                    .into_iter()
-                    .flat_map(|id| self.listed(exchange, id, wanted))
-                    .map(|(expiry, _)| expiry)
-                    .collect();
-                expiries.dedup();
-                if !expiries.is_empty() {
-                    return Ok((exchange, with_kinds(&expiries)));
-                }
-            }
-        }
-        Err(self.explain(Miss::NotListed, name, Wanted::OPTIONS, When::Nearest))
-    }
-
-    fn resolve(
-        &self,
-        query: &ChainQuery<'_>,
-        wanted: Wanted,
-    ) -> Result<(u32, Option<OtherExchange>), LookupError> {
-        let name = query.symbol.trim();
-        let when = When::from(query.expiry);
-        self.pick(name, wanted, query.exchange, when)
-            .map_err(|miss| self.explain(miss, name, wanted, when))
-    }
-
-    fn locate(&self, exchange: Option<Exchange>, shape: Shape<'_>) -> Hit<Instrument<'_>> {
-        match shape {
-            Shape::Option {
-                symbol,
-                when,
-                strike,
-                option_type,
-            } => {
-                let (ladder, warning) = self.pick(symbol, Wanted::OPTIONS, exchange, when)?;
-                let ladder = Ladder::new(self, LadderId(ladder));
-                let rungs = ladder.rungs();
-                rungs
-                    .binary_search_by_key(&strike, |rung| rung.strike)
-                    .ok()
-                    .and_then(|rung| rungs[rung].leg(option_type))
-                    .map(|leg| (self.instrument(leg), warning))
-                    .ok_or(Miss::Strike(ladder.id(), strike, option_type))
-            }
-            Shape::Future { symbol, when } => {
-                let (row, warning) = self.pick(symbol, Wanted::FUTURES, exchange, when)?;
-                Ok((self.at(row), warning))
-            }
-            Shape::Cash(name) => {
-                if let Some(equity) = self.equity(exchange, name) {
-                    return Ok((equity, None));
-                }
-                self.index(exchange, name).map(|index| (index, None))
-            }
-        }
-    }
-
-    /// The exchange rule: the first exchange that lists such contracts and, if an
-    /// expiry is named, that expiry.
-    fn pick(&self, name: &str, wanted: Wanted, exchange: Option<Exchange>, when: When) -> Hit<u32> {
-        let symbol = self.underlying_symbol(name).ok_or(Miss::NotListed)?;
-        let mut passed = None;
-        for exchange in exchanges(exchange) {
-            let mut listed = self.listed(exchange, symbol, wanted).peekable();
-            if listed.peek().is_none() {
-                continue;
-            }
-            match listed.find(|(expiry, _)| when.matches(*expiry)) {
-                Some((expiry, found)) => {
-                    let warning = passed.and_then(|on| {
-                        let listed = self.listed(on, symbol, wanted).map(|(expiry, _)| expiry);
-                        let nearest = listed.min_by_key(|other| days_between(*other, expiry))?;
-                        Some(OtherExchange { nearest, on })
-                    });
-                    return Ok((found, warning));
-                }
-                None => passed = passed.or(Some(exchange)),
-            }
-        }
-        Err(passed.map_or(Miss::NotListed, Miss::Expiry))
-    }
-
-    /// Ladders (by id) or futures (by row) of a symbol, soonest first.
-    fn listed(
-        &self,
-        exchange: Exchange,
-        symbol: SymbolId,
-        wanted: Wanted,
-    ) -> impl Iterator<Item = (Expiry, u32)> {
-        let of_kind = move |kind| wanted.kind.is_none_or(|wanted| wanted == kind);
-        let ladders = wanted.options.then(|| self.ladders_of(exchange, symbol));
-        let ladders = ladders
-            .into_iter()
-            .flatten()
-            .filter(move |ladder| of_kind(ladder.kind()))
-            .map(|ladder| (ladder.expiry(), ladder.id().0));
-        let futures = (!wanted.options).then(|| self.futures_of(exchange, symbol));
-        let futures = futures
-            .into_iter()
-            .flatten()
-            .filter(move |future| of_kind(future.kind()))
-            .map(|future| (future.row().expiry, future.idx().0));
-        ladders.chain(futures)
     }
 
     /// An equity by its bare symbol or `SYMBOL-SERIES`, exchange by exchange.
@@ -395,46 +236,6 @@ impl Registry {
         kinds
     }
 
-    fn explain(&self, miss: Miss, name: &str, wanted: Wanted, when: When) -> LookupError {
-        let listed = self
-            .underlying_symbol(name)
-            .map(|symbol| (symbol, self.kinds_of(symbol)));
-        let Some((symbol, kinds)) = listed.filter(|(_, kinds)| !kinds.is_empty()) else {
-            return LookupError::UnknownSymbol {
-                symbol: name.chars().take(128).collect(),
-                choices: similar::symbols(self, name),
-            };
-        };
-        let listed = |exchange| {
-            let mut choices: Vec<Expiry> = self
-                .listed(exchange, symbol, wanted)
-                .map(|(expiry, _)| expiry)
-                .collect();
-            choices.dedup();
-            choices
-        };
-        let symbol = self.symbols.get(symbol).to_owned();
-        if let (Miss::Expiry(exchange), Some(expiry)) = (miss, when.dated(self.as_of)) {
-            let choices = listed(exchange);
-            let exchange = Some(exchange);
-            return LookupError::UnlistedExpiry {
-                symbol,
-                exchange,
-                expiry,
-                choices,
-            };
-        }
-        match wanted.kind {
-            Some(asked) if !kinds.contains(&asked) => LookupError::WrongKind {
-                symbol,
-                asked,
-                listed: kinds,
-            },
-            _ if wanted.options => LookupError::NoOptions { symbol },
-            _ => LookupError::NoFutures { symbol },
-        }
-    }
-
     /// Tokens of the strikes on both sides of one that is not listed.
     fn near_strikes(
         &self,
@@ -470,81 +271,10 @@ impl Registry {
         }
         choices
     }
-
-    /// Makes every token unique: an instrument that its readable token does not find
-    /// is named by its key.
-    pub(crate) fn settle_tokens(&mut self) {
-        let mut by_key = Vec::new();
-        for ladder in self.ladders() {
-            let legs = || {
-                ladder
-                    .rungs()
-                    .iter()
-                    .flat_map(|rung| rung.call().into_iter().chain(rung.put()))
-            };
-            let Some(leg) = legs().next() else { continue };
-            let exchange = has_prefix(self.instrument(leg).row()).then_some(Exchange::Bse);
-            let when = When::On(ladder.expiry());
-            let found = self.pick(ladder.symbol(), Wanted::OPTIONS, exchange, when);
-            if !matches!(found, Ok((id, _)) if id == ladder.id().0) {
-                by_key.extend(legs());
-            }
-        }
-        for future in self.futures.iter().map(|row| self.at(*row)) {
-            let exchange = has_prefix(future.row()).then_some(Exchange::Bse);
-            let when = When::On(future.row().expiry);
-            let found = self.pick(future.symbol(), Wanted::FUTURES, exchange, when);
-            if !matches!(found, Ok((row, _)) if row == future.idx().0) {
-                by_key.push(future.idx());
-            }
-        }
-        let mut token = String::new();
-        for cash in self.cash.iter().map(|row| self.at(*row)) {
-            token.clear();
-            // Writing into a string cannot fail.
-            let _ = cash.write_plain_token(&mut token);
-            let is_shared_index = cash.kind() == Kind::Index && self.has_equity(cash.row().symbol);
-            if is_shared_index || self.find_quietly(&token) != Some(cash) {
-                by_key.push(cash.idx());
-            }
-        }
-        for idx in by_key {
-            self.rows[idx.index()].token_is_key = true;
-        }
-    }
 }
 
 fn exchanges(named: Option<Exchange>) -> impl Iterator<Item = Exchange> {
     Exchange::ALL
         .into_iter()
         .filter(move |exchange| named.is_none_or(|named| named == *exchange))
-}
-
-fn days_between(a: Expiry, b: Expiry) -> u64 {
-    a.date()
-        .duration_since(b.date())
-        .abs()
-        .as_hours()
-        .unsigned_abs()
-        / 24
-}
-
-/// The last expiry of a calendar month is monthly, the others weekly.
-fn with_kinds(expiries: &[Expiry]) -> Vec<(Expiry, ExpiryKind)> {
-    let month = |expiry: &Expiry| (expiry.date().year(), expiry.date().month());
-    expiries
-        .iter()
-        .enumerate()
-        .map(|(i, expiry)| {
-            let is_last = expiries
-                .get(i + 1)
-                .is_none_or(|next| month(next) != month(expiry));
-            let kind = if is_last {
-                ExpiryKind::Monthly
-            } else {
-                ExpiryKind::Weekly
-            };
-            (*expiry, kind)
-        })
-        .collect()
 }

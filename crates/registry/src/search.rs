@@ -63,6 +63,7 @@ impl Registry {
             }
         }
         if let Some(instrument) = self
+            .listed()
             .find_quietly(&query.whole)
             .filter(|found| filter.allows(found))
         {

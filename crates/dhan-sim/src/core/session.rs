@@ -133,6 +133,16 @@ impl Session {
         self.counters.instruments = self.held.len();
     }
 
+    /// Makes everything held a subscription of `generation`; what is held, in order.
+    pub(super) fn renew(&mut self, generation: u64) -> Vec<InstrumentKey> {
+        for held in self.held.values_mut() {
+            held.generation = generation;
+        }
+        let mut keys: Vec<InstrumentKey> = self.held.keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The modes of a subscription, if it is still that of `generation`.
     pub(super) fn modes_of(&self, key: InstrumentKey, generation: u64) -> Option<ModeSet> {
         self.held

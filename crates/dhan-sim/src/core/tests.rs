@@ -1,3 +1,5 @@
+mod day;
+
 use core::time::Duration;
 
 use proptest::prelude::*;

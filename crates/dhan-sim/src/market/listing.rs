@@ -26,6 +26,8 @@ pub(super) struct Listing {
     pub(super) daily_lots: u64,
     /// Whether options follow its price, so that it trades at every step.
     pub(super) leads: bool,
+    /// Days from today to its expiry, 0 for cash: asked for at every look.
+    days: f64,
 }
 
 /// How a price comes from the level of the walk it follows.
@@ -47,23 +49,29 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// The price in rupees at `level` on `today`, before it is rounded.
-    pub(super) fn price(&self, level: f64, today: Date) -> f64 {
+    /// The price in rupees at `level` so many `days` before the expiry, before it is
+    /// rounded.
+    fn price(&self, level: f64, days: f64) -> f64 {
         match *self {
             Self::Plain { base } => base * level,
-            Self::Carried { base, expiry } => {
-                base * level * (1.0 + CARRY * days_between(today, expiry) / 365.0)
-            }
+            Self::Carried { base, .. } => base * level * (1.0 + CARRY * days / 365.0),
             Self::Option {
                 base,
                 strike,
                 side,
-                expiry,
                 spread,
+                ..
             } => {
-                let years = (days_between(today, expiry) + 0.5) / 365.0;
+                let years = (days + 0.5) / 365.0;
                 premium(base * level, strike, spread * years.sqrt(), side)
             }
+        }
+    }
+
+    const fn expiry(&self) -> Option<Date> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Carried { expiry, .. } | Self::Option { expiry, .. } => Some(*expiry),
         }
     }
 
@@ -79,10 +87,10 @@ impl Shape {
     }
 
     /// Steps between two trades, when the underlying lives around `level`.
-    fn period(&self, level: f64, today: Date) -> f64 {
+    fn period(&self, level: f64, days: f64) -> f64 {
         match *self {
             Self::Plain { .. } => 1.0,
-            Self::Carried { expiry, .. } => match days_between(today, expiry) {
+            Self::Carried { .. } => match days {
                 ..40.0 => 2.0,
                 40.0..75.0 => 4.0,
                 _ => 16.0,
@@ -90,11 +98,9 @@ impl Shape {
             Self::Option {
                 base,
                 strike,
-                expiry,
                 spread,
                 ..
             } => {
-                let days = days_between(today, expiry);
                 let away = (strike - base * level).abs();
                 let widths = away / (spread * ((days + 0.5) / 365.0).sqrt());
                 let later = if days > 40.0 { 3.0 } else { 1.0 };
@@ -105,14 +111,27 @@ impl Shape {
 }
 
 impl Listing {
+    /// Another day begins.
+    pub(super) fn set_today(&mut self, today: Date) {
+        self.days = self
+            .shape
+            .expiry()
+            .map_or(0.0, |expiry| days_between(today, expiry));
+    }
+
+    /// The price in rupees at `level`, before it is rounded.
+    pub(super) fn price(&self, level: f64) -> f64 {
+        self.shape.price(level, self.days)
+    }
+
     /// Steps between two trades, 1 to 240.
-    pub(super) fn period(&self, level: f64, today: Date, rate: f64) -> u64 {
+    pub(super) fn period(&self, level: f64, rate: f64) -> u64 {
         let period = match self.kind {
             // Shares nobody has options on, each at its own pace.
             Kind::Equity if !self.leads => 8.0 + 56.0 * unit(self.salt),
             // Futures nobody has options on.
             kind if kind.is_future() && !self.leads => 4.0 + 12.0 * unit(self.salt),
-            _ => self.shape.period(level, today),
+            _ => self.shape.period(level, self.days),
         };
         (period / rate).round().clamp(1.0, 240.0) as u64
     }
@@ -125,8 +144,8 @@ fn days_between(today: Date, expiry: Date) -> f64 {
 /// Starting prices, as far as they are known before anybody asks.
 #[derive(Debug)]
 pub(super) struct Book {
-    /// Given, else the middle of the nearest ladder.
-    starts: HashMap<InstrumentKey, Price, foldhash::fast::RandomState>,
+    /// In rupees: given, else the middle of the nearest ladder.
+    starts: HashMap<InstrumentKey, f64, foldhash::fast::RandomState>,
     /// Whose price options follow.
     sources: hashbrown::HashSet<InstrumentKey, foldhash::fast::RandomState>,
     /// NSE's shares by symbol, which BSE's follow.
@@ -166,7 +185,10 @@ impl Book {
         let middles = nearest.into_iter().map(|(key, (_, _, price))| (key, price));
         let prices = prices.into_iter().filter(|(_, price)| *price > Price::ZERO);
         Self {
-            starts: middles.chain(prices).collect(),
+            starts: middles
+                .chain(prices)
+                .map(|(key, price)| (key, price.as_f64()))
+                .collect(),
             sources,
             shares: registry
                 .segment(Segment::NseEq)
@@ -175,6 +197,37 @@ impl Book {
                 .collect(),
             seed,
         }
+    }
+
+    /// What is known of `old` is known here for what became of it: its starts, and
+    /// those of all that follow the walks of `roots`, which may come from their ids.
+    pub(super) fn inherit(
+        &mut self,
+        registry: &Registry,
+        old: (&Self, &Registry),
+        roots: impl Iterator<Item = InstrumentKey>,
+    ) {
+        let (book, old) = old;
+        let followers = roots.flat_map(|root| leaders(old, root));
+        let starts = book.starts.keys().filter_map(|key| old.by_key(*key));
+        for before in starts.chain(followers) {
+            if let Some(now) = registry.successor(before).current() {
+                self.starts.insert(now.key(), book.start(before, old));
+            }
+        }
+    }
+
+    /// Which walk of this book goes on with that of `root` in `old`; none when all that
+    /// followed it is gone.
+    pub(super) fn heir(
+        &self,
+        registry: &Registry,
+        old: &Registry,
+        root: InstrumentKey,
+    ) -> Option<InstrumentKey> {
+        leaders(old, root)
+            .find_map(|before| registry.successor(before).current())
+            .map(|now| self.root(now, registry))
     }
 
     pub(super) fn list(
@@ -204,9 +257,11 @@ impl Book {
             salt,
             daily_lots: 0,
             leads,
+            days: 0.0,
         };
+        listing.set_today(today);
         // A few contracts at each trade, in all less than the wire can count.
-        let trades = super::time::STEPS_PER_DAY / listing.period(1.0, today, 1.0);
+        let trades = super::time::STEPS_PER_DAY / listing.period(1.0, 1.0);
         let most = u64::from(u32::MAX / 2) / u64::from(lot.max(1));
         listing.daily_lots = (trades * (1 + salt % 4)).min(most);
         listing
@@ -268,8 +323,8 @@ impl Book {
     /// The price of something that no other price determines, in rupees.
     fn start(&self, instrument: Instrument<'_>, registry: &Registry) -> f64 {
         let key = instrument.key();
-        if let Some(price) = self.starts.get(&key) {
-            return price.as_f64();
+        if let Some(start) = self.starts.get(&key) {
+            return *start;
         }
         if let Some(twin) = self.twin(instrument).and_then(|key| registry.by_key(key)) {
             return self.start(twin, registry);
@@ -295,6 +350,21 @@ impl Book {
         let random = unit(mix(self.seed ^ 0x57a7, key.to_bits()));
         least * (most / least).powf(random)
     }
+}
+
+/// The instrument of a walk, and where it is a future all others that go the same way.
+fn leaders(registry: &Registry, root: InstrumentKey) -> impl Iterator<Item = Instrument<'_>> {
+    let root = registry.by_key(root);
+    let others = root
+        .filter(|root| root.kind().is_future())
+        .into_iter()
+        .flat_map(|root| registry.futures(root.exchange(), root.symbol()))
+        .filter(move |future| {
+            root.is_some_and(|root| {
+                future.key() != root.key() && future.key().segment == root.key().segment
+            })
+        });
+    root.into_iter().chain(others)
 }
 
 /// Standard deviation over a year, as a share of the price.

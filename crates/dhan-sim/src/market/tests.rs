@@ -1,3 +1,5 @@
+mod day;
+
 use proptest::prelude::*;
 use strikewire_types::{Exchange, OptionType, SCALE, Segment, Strike};
 

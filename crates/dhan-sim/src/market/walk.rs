@@ -1,19 +1,27 @@
 use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::mix::unit;
-use super::time::{STEPS_PER_DAY, day_of};
+use super::mix::{mix, unit};
+use super::time::{STEPS_PER_DAY, STEPS_PER_SECOND, day_of};
 
 /// How much of its distance from home a walk gives up per step: half of it in about
 /// four hours. Together with a volatility of 0.12 % a minute this keeps an index
 /// within about 1.5 % of its start most of the time.
 const PULL: f64 = 1.25e-5;
 
+/// A leg ends with each minute, and so with each day.
+const LEG: u64 = 60 * STEPS_PER_SECOND;
+const _: () = assert!(STEPS_PER_DAY.is_multiple_of(LEG));
+
 /// A walk is caught up by at most this many steps; what lies before is left out, so
 /// that a clock which jumps by years does not stop the market for minutes.
-const MOST_STEPS: u64 = 10 * STEPS_PER_DAY;
+const MOST_STEPS: u64 = 30 * STEPS_PER_DAY;
 
 /// The way one underlying goes: logarithms of its level, which is 1 at the start.
+///
+/// It goes in legs of a minute, whose end, high and low are known when they begin;
+/// single steps are made only in a leg that is not over. So a fast clock, or one that
+/// jumps, costs little: a day is 1,440 legs and not 345,600 steps.
 ///
 /// It depends on its seed and the number of steps alone, not on how often it was
 /// looked at.
@@ -21,6 +29,7 @@ const MOST_STEPS: u64 = 10 * STEPS_PER_DAY;
 pub(super) struct Walk {
     rng: Pcg64,
     step: u64,
+    leg: Leg,
     sigma: f64,
     home: f64,
     /// From home.
@@ -30,6 +39,67 @@ pub(super) struct Walk {
     high: f64,
     low: f64,
     prev_close: f64,
+}
+
+/// The way from one deviation to another, between which steps are a Brownian bridge.
+#[derive(Debug)]
+struct Leg {
+    /// The step that it ends with.
+    to: u64,
+    end: f64,
+    high: f64,
+    low: f64,
+    /// Chooses the steps.
+    seed: u64,
+}
+
+impl Leg {
+    /// One that is over.
+    const fn over(to: u64, end: f64) -> Self {
+        Self {
+            to,
+            end,
+            high: end,
+            low: end,
+            seed: 0,
+        }
+    }
+
+    /// From `start`, of steps with a standard deviation of `sigma`.
+    fn new(from: u64, start: f64, sigma: f64, rng: &mut Pcg64) -> Self {
+        let to = (from / LEG + 1) * LEG;
+        let steps = (to - from) as f64;
+        let spread = sigma * steps.sqrt();
+        let end = start * (1.0 - PULL * steps) + spread * normal(rng.next_u64());
+        // How far a Brownian bridge goes beyond its ends.
+        let mut beyond = || {
+            let random = 1.0 - unit(rng.next_u64());
+            let rise = end - start;
+            (rise * rise - 2.0 * spread * spread * random.ln()).sqrt()
+        };
+        Self {
+            to,
+            end,
+            high: (start + end + beyond()) / 2.0,
+            low: (start + end - beyond()) / 2.0,
+            seed: rng.next_u64(),
+        }
+    }
+
+    /// The deviation at `step`, before the end, from the one a step earlier.
+    fn step(&self, step: u64, before: f64, sigma: f64) -> f64 {
+        let left = (self.to - step) as f64;
+        let drift = (self.end - before) / (left + 1.0);
+        let noise = (left / (left + 1.0)).sqrt() * normal(mix(self.seed, step));
+        (before + drift + sigma * noise).clamp(self.low, self.high)
+    }
+}
+
+/// Four uniform numbers are close enough to a normal one.
+fn normal(bits: u64) -> f64 {
+    let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
+    // Their variance is 1/3.
+    (sum as f64 / 65_536.0 - 2.0) * 1.732_050_8
 }
 
 /// Levels at one moment, as multiples of the starting price.
@@ -50,6 +120,7 @@ impl Walk {
         Self {
             rng,
             step: start,
+            leg: Leg::over(start, 0.0),
             sigma,
             home: 0.0,
             deviation: 0.0,
@@ -62,28 +133,48 @@ impl Walk {
     }
 
     pub(super) fn advance(&mut self, to: u64) {
-        self.step = self.step.max(to.saturating_sub(MOST_STEPS));
+        let earliest = to.saturating_sub(MOST_STEPS) / LEG * LEG;
+        if earliest > self.leg.to {
+            self.step = earliest;
+            self.deviation = self.leg.end;
+            self.leg = Leg::over(earliest, self.leg.end);
+        }
         while self.step < to {
-            self.step += 1;
-            if self.step >= (self.day + 1) * STEPS_PER_DAY {
-                self.day = day_of(self.step);
-                self.prev_close = self.home + self.deviation;
-                self.move_by_one();
-                let level = self.home + self.deviation;
-                (self.open, self.high, self.low) = (level, level, level);
+            if self.step == self.leg.to {
+                self.leg = Leg::new(self.step, self.deviation, self.sigma, &mut self.rng);
+            }
+            if to < self.leg.to {
+                self.step_to(to);
             } else {
-                self.move_by_one();
-                self.touch();
+                self.finish_leg();
             }
         }
     }
 
-    fn move_by_one(&mut self) {
-        // Four uniform numbers are close enough to a normal one: variance 1/3.
-        let bits = self.rng.next_u64();
-        let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
-        let noise = (sum as f64 / 65_536.0 - 2.0) * 1.732_050_8;
-        self.deviation += self.sigma * noise - PULL * self.deviation;
+    /// Within the leg.
+    fn step_to(&mut self, to: u64) {
+        while self.step < to {
+            self.step += 1;
+            self.deviation = self.leg.step(self.step, self.deviation, self.sigma);
+            self.touch();
+        }
+    }
+
+    fn finish_leg(&mut self) {
+        let day = day_of(self.leg.to);
+        if day == self.day {
+            self.high = self.high.max(self.home + self.leg.high);
+            self.low = self.low.min(self.home + self.leg.low);
+        } else {
+            self.step_to(self.leg.to - 1);
+            self.prev_close = self.home + self.deviation;
+            let level = self.home + self.leg.end;
+            (self.open, self.high, self.low) = (level, level, level);
+            self.day = day;
+        }
+        self.step = self.leg.to;
+        self.deviation = self.leg.end;
+        self.touch();
     }
 
     fn touch(&mut self) {
@@ -96,6 +187,17 @@ impl Walk {
     pub(super) fn put(&mut self, home: f64) {
         self.home = home;
         self.deviation = 0.0;
+        self.leg = if self.step == self.leg.to {
+            Leg::over(self.step, 0.0)
+        } else {
+            Leg::new(self.step, 0.0, self.sigma, &mut self.rng)
+        };
+        self.touch();
+    }
+
+    /// Jumps by `by`, a logarithm, and goes on around there.
+    pub(super) fn shift(&mut self, by: f64) {
+        self.home += by;
         self.touch();
     }
 
@@ -182,6 +284,46 @@ mod tests {
         assert!((walk.levels().high - 1.1).abs() < 1e-12);
         walk.advance(1_400);
         assert!((walk.levels().last - 1.1).abs() < 0.02);
+    }
+
+    #[test]
+    fn a_shift_is_kept() {
+        let mut walks = [Walk::new(3, 0, SIGMA), Walk::new(3, 0, SIGMA)];
+        walks[0].advance(1_000);
+        let before = walks[0].levels();
+        walks[0].shift(1.02_f64.ln());
+        let after = walks[0].levels();
+        assert!((after.last / before.last - 1.02).abs() < 1e-12);
+        assert_eq!((after.open, after.low), (before.open, before.low));
+        assert!(after.high >= after.last);
+        for walk in &mut walks {
+            walk.advance(50_000);
+        }
+        let [shifted, plain] = walks.map(|walk| walk.levels().last);
+        assert!((shifted / plain - 1.02).abs() < 1e-12);
+    }
+
+    /// Legs and the steps in them are one walk: over any time it varies by its sigma, a
+    /// little less within a leg, whose high and low cut its steps.
+    #[test]
+    fn steps_and_legs_vary_alike() {
+        let spread = |stride: u64| {
+            let mut walk = Walk::new(11, 0, SIGMA);
+            let mut last = 0.0;
+            let mut sum = 0.0;
+            let count = 20_000;
+            for i in 1..=count {
+                walk.advance(i * stride);
+                let level = walk.levels().last.ln();
+                sum += (level - last) * (level - last);
+                last = level;
+            }
+            (sum / count as f64 / stride as f64).sqrt() / SIGMA
+        };
+        for stride in [1, 7, 60, 240, 330] {
+            let ratio = spread(stride);
+            assert!((0.85..1.1).contains(&ratio), "{stride}: {ratio}");
+        }
     }
 
     #[test]
