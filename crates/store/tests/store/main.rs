@@ -1,0 +1,8 @@
+//! The store on SQLite and on PostgreSQL.
+
+mod audit;
+mod behind;
+mod common;
+mod failure;
+mod items;
+mod versions;
