@@ -28,14 +28,11 @@ pub fn chain(nth: usize) -> Request {
         // Two legs to a strike, twelve strikes to a side.
         distance: (leg / 2).abs_diff(contracts / 4) as u16,
     }));
-    Request {
-        owner: Owner {
-            kind: OwnerKind::Watchlist,
-            id: nth.into(),
-        },
-        tier: Tier::A,
-        legs,
-    }
+    let owner = Owner {
+        kind: OwnerKind::Watchlist,
+        id: nth.into(),
+    };
+    Request::new(owner, Tier::A, legs)
 }
 
 /// A book and the other side of it.

@@ -8,11 +8,16 @@ use strikewire_chain::Width;
 use strikewire_registry::{Error, Kind, LoadOptions, Registry};
 use strikewire_types::{Clock, Exchange, Expiry, ParseError, Price, Segment, ist_date};
 
+use crate::admin::AdminCommand;
+use crate::plan::PlanArguments;
 use crate::sim::SimArguments;
+use crate::status::StatusArguments;
+use crate::subs::SubsCommand;
+use crate::watchlist::WatchlistCommand;
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 it cannot be done, 2 wrong usage.";
 
-/// Instruments, option chains and a stand-in for the broker
+/// Instruments, option chains, a stand-in for the broker, and questions to a server
 #[derive(Debug, Parser)]
 #[command(name = "strikewire", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -27,8 +32,21 @@ pub(crate) enum Command {
     Instruments(InstrumentsCommand),
     /// The strikes around the money of one expiry at a given price
     Chain(ChainArguments),
+    /// What the always-on part of a configuration takes, before any server runs
+    Plan(PlanArguments),
     /// A stand-in for the broker's feed that serves any instrument of a master
     Sim(SimArguments),
+    /// How a server stands
+    Status(StatusArguments),
+    /// What a server is subscribed to, and for whom
+    #[command(subcommand)]
+    Subs(SubsCommand),
+    /// The watchlist of a user
+    #[command(subcommand)]
+    Watchlist(WatchlistCommand),
+    /// What operators of a server do
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// A completion script for a shell
     Completions {
         /// For which shell
@@ -99,6 +117,18 @@ pub(crate) enum InstrumentsCommand {
         /// NSE, BSE or MCX; otherwise the first that lists that expiry
         #[arg(long)]
         exchange: Option<Exchange>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// What changed from one master to another: contracts that came and went, ids that mean
+    /// another contract, expiries that were moved, lots and ticks
+    Diff {
+        /// The older master in the compact layout, .csv or .csv.gz
+        old: PathBuf,
+        /// The newer one; of both, contracts that expired before the day are left out
+        new: PathBuf,
+        #[command(flatten)]
+        day: Day,
         #[command(flatten)]
         format: Format,
     },
@@ -199,7 +229,7 @@ fn date(text: &str) -> Result<Date, ParseError> {
         .map_err(|_| ParseError::new(text, "a date such as 2026-02-09, 09FEB2026 or 9-Feb-2026"))
 }
 
-fn price(text: &str) -> Result<Price, ParseError> {
+pub(crate) fn price(text: &str) -> Result<Price, ParseError> {
     text.parse()
         .ok()
         .filter(|price| *price > Price::ZERO)
@@ -211,7 +241,7 @@ fn price(text: &str) -> Result<Price, ParseError> {
         })
 }
 
-fn width(text: &str) -> Result<Width, ParseError> {
+pub(crate) fn width(text: &str) -> Result<Width, ParseError> {
     let strikes = text
         .parse()
         .ok()
@@ -219,7 +249,7 @@ fn width(text: &str) -> Result<Width, ParseError> {
     strikes.ok_or_else(|| ParseError::new(text, "an odd number of strikes from 1 to 1001"))
 }
 
-fn limit(text: &str) -> Result<usize, ParseError> {
+pub(crate) fn limit(text: &str) -> Result<usize, ParseError> {
     let limit = text.parse().ok().filter(|limit| (1..=1000).contains(limit));
     limit.ok_or_else(|| ParseError::new(text, "a number from 1 to 1000"))
 }

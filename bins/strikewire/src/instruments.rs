@@ -1,5 +1,6 @@
 //! `strikewire instruments`.
 
+mod diff;
 mod generate;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use strikewire_registry::{ChainQuery, LoadReport, Registry, Rejection, Rung, SearchFilter};
 use strikewire_types::{Exchange, Expiry, SecurityId, Segment, Strike};
 
-use crate::arguments::{InstrumentsCommand, Master};
+use crate::arguments::{InstrumentsCommand, Master, load};
 use crate::hint::with_hint;
 use crate::output::{Column, Output, grouped, or_empty, table};
 use crate::record::{Record, warning_json, warning_text};
@@ -59,6 +60,15 @@ pub(crate) fn run(command: InstrumentsCommand) -> anyhow::Result<()> {
                 expiry: Some(expiry),
             };
             ladder(&master.load()?, &query, format.json)
+        }
+        InstrumentsCommand::Diff {
+            old,
+            new,
+            day,
+            format,
+        } => {
+            let day = day.get();
+            diff::run(&load(&old, day)?, &load(&new, day)?, format.json)
         }
         InstrumentsCommand::Generate {
             day,

@@ -1,16 +1,23 @@
-//! The command line: questions about an instrument master, and the stand-in for the
-//! broker.
+//! The command line: questions about an instrument master, the stand-in for the broker,
+//! and questions to a server.
 //!
 //! [`arguments`] says what can be written, one module per command does it, and
 //! everything for standard output goes through [`output`].
 
+mod admin;
 mod arguments;
 mod chain;
+mod client;
 mod hint;
 mod instruments;
 mod output;
+mod plan;
+mod prices;
 mod record;
 mod sim;
+mod status;
+mod subs;
+mod watchlist;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,7 +45,12 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Instruments(command) => instruments::run(command),
         Command::Chain(arguments) => chain::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Subs(command) => subs::run(command),
+        Command::Watchlist(command) => watchlist::run(command),
+        Command::Admin(command) => admin::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "strikewire", &mut script);

@@ -1,23 +1,23 @@
 //! `strikewire sim`: the stand-in for the broker, until it is told to stop.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use strikewire_dhan_sim::market::MarketConfig;
 use strikewire_dhan_sim::{Config, SimHandle, SimServer};
 use strikewire_registry::Registry;
-use strikewire_types::{Clock, ClockSpec, InstrumentKey, ParseError, Price, ist_date};
+use strikewire_types::{Clock, ClockSpec, ParseError, ist_date};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Day, load};
 use crate::output::{Output, grouped};
+use crate::prices;
 
 /// How often the counters are logged, if they changed.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
         .get_or(|| arguments.clock.map(|clock| ist_date(clock.start)));
     let registry = Arc::new(load(&arguments.instruments, as_of)?);
     let prices = match &arguments.prices {
-        Some(file) => prices_of(file, &registry)?,
+        Some(file) => prices::load(file, &registry)?,
         None => HashMap::new(),
     };
     let config = Config {
@@ -177,30 +177,6 @@ fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn prices_of(file: &Path, registry: &Registry) -> anyhow::Result<HashMap<InstrumentKey, Price>> {
-    let context = || format!("cannot use the prices of {}", file.display());
-    let text = fs::read_to_string(file).with_context(context)?;
-    prices(&text, registry).with_context(context)
-}
-
-fn prices(text: &str, registry: &Registry) -> anyhow::Result<HashMap<InstrumentKey, Price>> {
-    let entries: BTreeMap<String, f64> =
-        serde_json::from_str(text).context("not a JSON object of instruments and rupees")?;
-    let mut prices = HashMap::with_capacity(entries.len());
-    for (reference, rupees) in entries {
-        let instrument = registry.find(&reference)?.instrument;
-        let kind = instrument.kind();
-        if kind.is_option() || (kind.is_derivative() && instrument.underlying().is_some()) {
-            bail!("{reference} is {kind}, whose price follows its underlying's; give that one's");
-        }
-        let Some(price) = Price::from_f64(rupees).filter(|price| *price > Price::ZERO) else {
-            bail!("the price {rupees} of {reference} is not above 0");
-        };
-        prices.insert(instrument.key(), price);
-    }
-    Ok(prices)
-}
-
 fn number(
     text: &str,
     allowed: impl Fn(f64) -> bool,
@@ -236,60 +212,7 @@ fn packets(text: &str) -> Result<usize, ParseError> {
 
 #[cfg(test)]
 mod tests {
-    use strikewire_registry::LoadOptions;
-    use strikewire_types::Segment;
-
     use super::*;
-
-    const MASTER: &str = "\
-SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,SEM_EXPIRY_CODE,SEM_TRADING_SYMBOL,SEM_LOT_UNITS,SEM_CUSTOM_SYMBOL,SEM_EXPIRY_DATE,SEM_STRIKE_PRICE,SEM_OPTION_TYPE,SEM_TICK_SIZE,SEM_EXPIRY_FLAG,SEM_EXCH_INSTRUMENT_TYPE,SEM_SERIES,SM_SYMBOL_NAME
-NSE,I,13,INDEX,0,NIFTY,1.0,Nifty 50,0001-01-01,,XX,0.0500,,INDEX,X,NIFTY
-NSE,D,51714,FUTIDX,0,NIFTY-Mar2026-FUT,65.0,NIFTY MAR FUT,2026-03-30 14:30:00,-0.01000,XX,10.0000,M,FUT,,
-MCX,M,454818,FUTCOM,0,GOLD-02Apr2026-FUT,1.0,GOLD APR FUT,2026-04-02 00:00:00,0.00000,XX,100.0000,M,FUTCOM,2,GOLD
-";
-
-    fn registry() -> Registry {
-        let options = LoadOptions::new("2026-02-09".parse().unwrap());
-        Registry::from_reader(MASTER.as_bytes(), &options).unwrap()
-    }
-
-    #[test]
-    fn prices_are_by_any_reference() {
-        let read = prices(
-            r#"{"nifty": 25867.3, "GOLD_02APR_FUT": 155000}"#,
-            &registry(),
-        )
-        .unwrap();
-        let expected = HashMap::from([
-            (
-                InstrumentKey::new(Segment::IdxI, 13),
-                Price::from_raw(258_673_000),
-            ),
-            (
-                InstrumentKey::new(Segment::McxComm, 454_818),
-                Price::from_rupees(155_000),
-            ),
-        ]);
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn prices_that_mean_nothing_are_refused() {
-        for (text, named) in [
-            (r#"{"NIFTYY": 1}"#, "NIFTYY"),
-            (r#"{"NIFTY": 0}"#, "price 0 of NIFTY"),
-            (r#"{"NIFTY": -1.5}"#, "price -1.5 of NIFTY"),
-            (
-                r#"{"NIFTY_30MAR2026_FUT": 26000}"#,
-                "follows its underlying",
-            ),
-            (r#"{"NIFTY": "26000"}"#, "JSON object"),
-            ("NIFTY,26000", "JSON object"),
-        ] {
-            let error = format!("{:#}", prices(text, &registry()).unwrap_err());
-            assert!(error.contains(named), "{text}: {error}");
-        }
-    }
 
     #[test]
     fn numbers_are_checked_where_they_are_written() {

@@ -3,13 +3,17 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
+use jiff::civil::Time;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use strikewire_dhan::TokenSource;
 use strikewire_dhan_sim::market::MarketConfig;
+use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::chain::{Defaults, Width};
-use strikewire_types::ClockSpec;
+use strikewire_gateway::{Contracts, TierBRule};
+use strikewire_store::DatabaseUrl;
+use strikewire_types::{ClockSpec, Mode};
 
 use crate::{Args, Broker};
 
@@ -22,6 +26,9 @@ pub struct Config {
     file: File,
     clock: Option<ClockSpec>,
     gateway: strikewire_gateway::Config,
+    database: Option<DatabaseUrl>,
+    calendar: Calendar,
+    reload_at: Time,
 }
 
 /// The file as it is written.
@@ -35,12 +42,89 @@ struct File {
     broker: Broker,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<Secret>,
     workers: usize,
     dhan: Dhan,
     sim: Sim,
+    master: Master,
     chain: Chain,
     subscriptions: Subscriptions,
+    calendar: CalendarFile,
+    eod: EndOfDay,
+    store: Store,
     stream: Stream,
+    tier_b: Vec<TierB>,
+}
+
+/// A text that is not shown again, such as a URL with a password.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Secret(String);
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.parse::<DatabaseUrl>() {
+            Ok(url) => serializer.collect_str(&url),
+            Err(_) => serializer.serialize_str("***"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Master {
+    reload_at: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CalendarFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overrides: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EndOfDay {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Store {
+    retention_days: u64,
+    audit_queue: usize,
+}
+
+/// A rule of what is always on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TierB {
+    contracts: ContractsName,
+    symbols: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exchange: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expiries: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ContractsName {
+    Options,
+    Futures,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +153,7 @@ struct Chain {
     ttl_s: u64,
     linger_s: u64,
     price_wait_ms: u64,
+    pre_open_lead_s: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +162,9 @@ struct Subscriptions {
     total: usize,
     in_use_s: u64,
     migration_grace_s: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_per_user: Option<usize>,
+    fair_share: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,12 +181,18 @@ impl Default for File {
             instruments: None,
             broker: Broker::default(),
             clock: None,
+            database: None,
             workers: 2,
             dhan: Dhan::default(),
             sim: Sim::default(),
+            master: Master::default(),
             chain: Chain::default(),
             subscriptions: Subscriptions::default(),
+            calendar: CalendarFile::default(),
+            eod: EndOfDay::default(),
+            store: Store::default(),
             stream: Stream::default(),
+            tier_b: TierBRule::defaults().iter().map(TierB::from).collect(),
         }
     }
 }
@@ -133,6 +227,7 @@ impl Default for Chain {
             ttl_s: 300,
             linger_s: 5,
             price_wait_ms: 2_000,
+            pre_open_lead_s: 120,
         }
     }
 }
@@ -143,7 +238,82 @@ impl Default for Subscriptions {
             total: 25_000,
             in_use_s: 60,
             migration_grace_s: 5,
+            quota_per_user: None,
+            fair_share: false,
         }
+    }
+}
+
+impl Default for Master {
+    fn default() -> Self {
+        Self {
+            reload_at: "08:30".into(),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            retention_days: 90,
+            audit_queue: 200_000,
+        }
+    }
+}
+
+impl From<&TierBRule> for TierB {
+    fn from(rule: &TierBRule) -> Self {
+        Self {
+            contracts: match rule.contracts {
+                Contracts::Options => ContractsName::Options,
+                Contracts::Futures => ContractsName::Futures,
+            },
+            symbols: rule.symbols.clone(),
+            exchange: rule.exchange.map(|exchange| exchange.to_string()),
+            width: rule.width.map(Width::get),
+            mode: (rule.mode != Mode::Full).then(|| rule.mode.to_string()),
+            expiries: rule.expiries,
+        }
+    }
+}
+
+impl TierB {
+    /// The rule as the gateway has it; `at` is its place in the file, from 0.
+    fn rule(&self, at: usize) -> anyhow::Result<TierBRule> {
+        ensure!(
+            !self.symbols.is_empty(),
+            "tier_b[{at}].symbols is empty: expected at least one symbol"
+        );
+        ensure!(
+            self.expiries != Some(0),
+            "tier_b[{at}].expiries = 0: expected at least 1"
+        );
+        Ok(TierBRule {
+            contracts: match self.contracts {
+                ContractsName::Options => Contracts::Options,
+                ContractsName::Futures => Contracts::Futures,
+            },
+            symbols: self.symbols.clone(),
+            exchange: self
+                .exchange
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .with_context(|| format!("tier_b[{at}].exchange"))?,
+            width: self
+                .width
+                .map(|width| Width::new(u32::from(width)))
+                .transpose()
+                .with_context(|| format!("tier_b[{at}].width"))?,
+            mode: self
+                .mode
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .with_context(|| format!("tier_b[{at}].mode"))?
+                .unwrap_or(Mode::Full),
+            expiries: self.expiries,
+        })
     }
 }
 
@@ -180,6 +350,9 @@ impl Config {
         if let Some(url) = &args.dhan_feed_url {
             file.dhan.feed_url.clone_from(url);
         }
+        if let Some(url) = &args.database {
+            file.database = Some(Secret(url.clone()));
+        }
         if let Some(clock) = &args.clock {
             file.clock = Some(clock.to_string());
         }
@@ -201,6 +374,20 @@ impl Config {
             (2_000..=400_000).contains(&file.sim.rows),
             "sim.rows = {}: expected 2000 to 400000",
             file.sim.rows
+        );
+        ensure!(
+            (1..=36_500).contains(&file.store.retention_days),
+            "store.retention_days = {}: expected 1 to 36500",
+            file.store.retention_days
+        );
+        ensure!(
+            file.store.audit_queue > 0,
+            "store.audit_queue = 0: expected at least 1 record"
+        );
+        ensure!(
+            file.chain.pre_open_lead_s <= 900,
+            "chain.pre_open_lead_s = {}: expected 0 to 900 seconds",
+            file.chain.pre_open_lead_s
         );
         ensure!(
             (0.0..=0.05).contains(&file.sim.volatility),
@@ -241,6 +428,8 @@ impl Config {
                 linger: Duration::from_secs(file.chain.linger_s),
                 grace: Duration::from_secs(file.subscriptions.migration_grace_s),
                 in_use: Duration::from_secs(file.subscriptions.in_use_s),
+                quota: file.subscriptions.quota_per_user,
+                fair_share: file.subscriptions.fair_share,
                 ..Default::default()
             },
             widths: Defaults {
@@ -250,13 +439,31 @@ impl Config {
             },
             chain_ttl: Duration::from_secs(file.chain.ttl_s),
             price_wait: Duration::from_millis(file.chain.price_wait_ms),
+            pre_open_lead: Duration::from_secs(file.chain.pre_open_lead_s),
+            tier_b: file
+                .tier_b
+                .iter()
+                .enumerate()
+                .map(|(at, rule)| rule.rule(at))
+                .collect::<anyhow::Result<_>>()?,
             client_queue: file.stream.client_queue,
             ..Default::default()
         };
+        let database = file
+            .database
+            .as_ref()
+            .map(|url| url.0.parse())
+            .transpose()
+            .context("database")?;
+        let reload_at = time_of_day("master.reload_at", &file.master.reload_at)?;
+        let calendar = calendar(&file)?;
         Ok(Self {
             file,
             clock,
             gateway,
+            database,
+            calendar,
+            reload_at,
         })
     }
 
@@ -295,8 +502,43 @@ impl Config {
         self.clock
     }
 
-    pub(crate) const fn gateway(&self) -> &strikewire_gateway::Config {
+    /// How the gateway behaves.
+    #[must_use]
+    pub const fn gateway(&self) -> &strikewire_gateway::Config {
         &self.gateway
+    }
+
+    /// When markets trade. With the embedded stand-in and no simulated clock every day is
+    /// one session, without end of day.
+    #[must_use]
+    pub fn calendar(&self) -> Calendar {
+        if self.is_endless() {
+            Calendar::endless()
+        } else {
+            self.calendar.clone()
+        }
+    }
+
+    pub(crate) const fn is_endless(&self) -> bool {
+        matches!(self.file.broker, Broker::Sim) && self.clock.is_none()
+    }
+
+    /// When, in India, the instrument master of a new day is loaded.
+    pub(crate) const fn reload_at(&self) -> Time {
+        self.reload_at
+    }
+
+    /// How the database is kept.
+    pub(crate) fn store(&self) -> strikewire_store::Options {
+        let url = self
+            .database
+            .clone()
+            .unwrap_or_else(|| DatabaseUrl::Sqlite(self.file.data_dir.join("strikewire.db")));
+        strikewire_store::Options {
+            retention: Duration::from_secs(self.file.store.retention_days * 24 * 60 * 60),
+            audit_queue: self.file.store.audit_queue,
+            ..strikewire_store::Options::new(url)
+        }
     }
 
     pub(crate) const fn generated(&self) -> (usize, u64) {
@@ -355,6 +597,26 @@ impl Config {
     }
 }
 
+/// A time of day such as `08:30`.
+fn time_of_day(key: &str, text: &str) -> anyhow::Result<Time> {
+    text.parse()
+        .map_err(|_| anyhow!("{key} = {text}: expected a time of day in India such as 08:30"))
+}
+
+/// The calendar of the file: the built-in one, with the overrides it names.
+fn calendar(file: &File) -> anyhow::Result<Calendar> {
+    let mut calendar = Calendar::builtin();
+    if let Some(path) = &file.calendar.overrides {
+        let name = || format!("calendar.overrides: {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(name)?;
+        calendar = calendar.with_overrides(&text).with_context(name)?;
+    }
+    if let Some(at) = &file.eod.at {
+        calendar = calendar.with_end_of_day_at(time_of_day("eod.at", at)?);
+    }
+    Ok(calendar)
+}
+
 fn read(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the configuration {}", path.display()))?;
@@ -404,6 +666,14 @@ mod tests {
         check("broker = 'zerodha'", "zerodha");
         check("broker = 'dhan'", "--instruments");
         check("[stream]\nclient_queue = 0", "stream.client_queue");
+        check("[store]\nretention_days = 0", "store.retention_days");
+        check("[master]\nreload_at = 'dawn'", "master.reload_at");
+        check("[eod]\nat = '25:00'", "eod.at");
+        check("database = 'mysql://u:hunter2@h/d'", "postgres://");
+        let rule = "[[tier_b]]\ncontracts = 'options'\nsymbols = ['NIFTY']\n";
+        check(&format!("{rule}width = 100"), "tier_b[0].width");
+        check(&format!("{rule}exchange = 'NYSE'"), "tier_b[0].exchange");
+        check("[[tier_b]]\ncontracts = 'options'\nsymbols = []", "tier_b[0].symbols");
     }
 
     #[test]

@@ -1,53 +1,126 @@
+use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
+use jiff::civil::Date;
+use strikewire_dhan_sim::SimHandle;
 use strikewire_dhan_sim::generate::{Spec, generate_to_path};
+use strikewire_gateway::Gateway;
 use strikewire_registry::{LoadOptions, Registry};
-use strikewire_types::{Utc, ist_date};
+use strikewire_types::{Utc, ist_date, ist_time};
 
-use crate::{Config, DataDir};
+use crate::Config;
 
-/// The instrument master of the day of `now`: the one that is named, or one that is
-/// generated into the data directory.
-pub(crate) fn load(
-    config: &Config,
-    data_dir: &DataDir,
-    now: Utc,
-) -> anyhow::Result<(Arc<Registry>, PathBuf)> {
-    let as_of = ist_date(now);
-    let path = match config.instruments() {
-        Some(path) => path.to_owned(),
-        None => generated(config, data_dir.path(), as_of)?,
-    };
-    let options = LoadOptions::new(as_of);
-    let started = Instant::now();
-    let registry = Registry::from_path(&path, &options)
-        .with_context(|| format!("the instrument master {}", path.display()))?;
-    let report = registry.report();
-    tracing::info!(
-        path = %path.display(),
-        rows = report.rows,
-        loaded = report.loaded,
-        skipped = report.skipped_total(),
-        rejected = report.rejected,
-        ms = started.elapsed().as_millis() as u64,
-        "Instrument master loaded"
-    );
-    Ok((Arc::new(registry), path))
+/// How often is looked whether the day or the file has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Where the instrument master of a day comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    named: Option<PathBuf>,
+    data_dir: PathBuf,
+    generated: (usize, u64),
 }
 
-fn generated(
-    config: &Config,
-    data_dir: &Path,
-    as_of: jiff::civil::Date,
-) -> anyhow::Result<PathBuf> {
-    let (rows, seed) = config.generated();
-    let path = data_dir.join(format!("instruments-generated-{as_of}-{rows}-{seed}.csv"));
-    if !path.exists() {
-        generate_to_path(&Spec { as_of, rows, seed }, &path)
-            .with_context(|| format!("generating {}", path.display()))?;
+impl Source {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            named: config.instruments().map(Path::to_owned),
+            data_dir: config.data_dir().to_owned(),
+            generated: config.generated(),
+        }
     }
-    Ok(path)
+
+    /// The instrument master of the day of `now`: the one that is named, or one that is
+    /// generated into the data directory.
+    pub(crate) fn load(&self, now: Utc) -> anyhow::Result<(Arc<Registry>, PathBuf)> {
+        let as_of = ist_date(now);
+        let path = match &self.named {
+            Some(path) => path.clone(),
+            None => self.generated(as_of)?,
+        };
+        let started = Instant::now();
+        let registry = Registry::from_path(&path, &LoadOptions::new(as_of))
+            .with_context(|| format!("the instrument master {}", path.display()))?;
+        let report = registry.report();
+        tracing::info!(
+            path = %path.display(),
+            %as_of,
+            rows = report.rows,
+            loaded = report.loaded,
+            skipped = report.skipped_total(),
+            rejected = report.rejected,
+            ms = started.elapsed().as_millis() as u64,
+            "Instrument master loaded"
+        );
+        Ok((Arc::new(registry), path))
+    }
+
+    fn generated(&self, as_of: Date) -> anyhow::Result<PathBuf> {
+        let (rows, seed) = self.generated;
+        let name = format!("instruments-generated-{as_of}-{rows}-{seed}.csv");
+        let path = self.data_dir.join(name);
+        if !path.exists() {
+            generate_to_path(&Spec { as_of, rows, seed }, &path)
+                .with_context(|| format!("generating {}", path.display()))?;
+        }
+        Ok(path)
+    }
+
+    /// When the named file was changed last; absent when there is none.
+    fn changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.named.as_ref()?)
+            .and_then(|meta| meta.modified())
+            .ok()
+    }
+}
+
+/// Goes over to the instrument master of each new day, and to a file that was replaced.
+///
+/// # Cancel safety
+///
+/// Not safe to resume; meant to be dropped when everything stops.
+pub(crate) async fn keep(
+    source: Source,
+    gateway: Gateway,
+    standin: Option<SimHandle>,
+    reload_at: jiff::civil::Time,
+) {
+    let clock = gateway.clock();
+    let mut loaded = source.changed();
+    loop {
+        clock.sleep(LOOK_EVERY).await;
+        let now = clock.now().utc;
+        let today = ist_date(now);
+        let new_day = today > gateway.registry().as_of() && ist_time(now) >= reload_at;
+        let changed = source.changed();
+        if !new_day && changed == loaded {
+            continue;
+        }
+        let from = source.clone();
+        let load = tokio::task::spawn_blocking(move || from.load(now));
+        let registry = match load.await {
+            Ok(Ok((registry, _))) => registry,
+            Ok(Err(error)) => {
+                let as_of = gateway.registry().as_of();
+                let detail = format!("the instruments are those of {as_of}: {error:#}");
+                tracing::warn!(%detail, "No instrument master of today");
+                gateway.master_stale(Some(detail)).await;
+                continue;
+            }
+            Err(panicked) => {
+                tracing::error!(%panicked, "Loading the instrument master panicked");
+                continue;
+            }
+        };
+        loaded = changed;
+        if let Some(standin) = &standin {
+            standin.set_registry(Arc::clone(&registry));
+        }
+        if gateway.swap_master(registry).await.is_err() {
+            return;
+        }
+    }
 }

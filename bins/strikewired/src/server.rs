@@ -9,7 +9,9 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use strikewire_api::{Api, Metrics};
 use strikewire_dhan::{DhanFeed, FeedConfig, TokenSource};
-use strikewire_gateway::{Gateway, MemoryJournal, Parts, Reason};
+use strikewire_dhan_sim::SimHandle;
+use strikewire_gateway::{Gateway, Parts, Reason, Setup};
+use strikewire_store::Store;
 use strikewire_types::Clock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,8 @@ pub struct Server {
     stop: CancellationToken,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     hub: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
+    database: String,
     threads: Vec<JoinHandle<()>>,
     standin: Option<Standin>,
     // Last: the lock goes when everything else has.
@@ -57,21 +61,49 @@ impl Server {
         config: Config,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
+        let clock = config.clock().map_or_else(Clock::system, Clock::simulated);
+        Self::start_at(config, clock, metrics).await
+    }
+
+    /// As [`start`](Self::start), on a clock that others run by too.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: threads that were started go on.
+    pub async fn start_at(
+        config: Config,
+        clock: Clock,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let data_dir = DataDir::lock(config.data_dir())?;
         let listener = TcpListener::bind(config.listen())
             .await
             .with_context(|| format!("listen = {}", config.listen()))?;
         let addr = listener.local_addr()?;
-        let clock = config.clock().map_or_else(Clock::system, Clock::simulated);
         let seed = run_seed(&clock);
-        let (registry, instruments) = master::load(&config, &data_dir, clock.now().utc)?;
+        let source = master::Source::new(&config);
+        let (registry, instruments) = source.load(clock.now().utc)?;
+        let options = config.store();
+        let database = options.url.to_string();
+        let store = Store::open(&options)
+            .await
+            .with_context(|| format!("the database {database}"))?;
+        let recovered = store
+            .recover()
+            .await
+            .with_context(|| format!("the database {database}"))?;
+        let audit = store.reader();
 
         let mut notes = Vec::new();
         let (standin, feed) = match config.broker() {
             Broker::Dhan => (None, config.dhan(seed)?),
             Broker::Sim => {
                 let standin = Standin::start(registry.clone(), clock, config.sim()).await?;
-                if config.clock().is_none() {
+                if config.is_endless() {
                     notes.push(endless_session(&clock));
                 }
                 let feed = FeedConfig {
@@ -89,13 +121,31 @@ impl Server {
             seed,
             ..config.gateway().clone()
         };
+        let mut writer = None;
         let Parts {
             gateway,
             feed,
             owner,
             hub,
-        } = strikewire_gateway::build(gateway_config, registry, clock, feed, MemoryJournal::new)?;
-        let threads = vec![
+        } = strikewire_gateway::build(Setup {
+            config: gateway_config,
+            registry,
+            clock,
+            calendar: config.calendar(),
+            feed,
+            journal: |outcome| {
+                let (recorder, made) = store.start(outcome);
+                writer = Some(made);
+                recorder
+            },
+            recovered,
+            audit: Some(audit),
+        })?;
+        let mut threads = Vec::new();
+        if let Some(writer) = writer {
+            threads.push(vital("store", move || writer.run())?);
+        }
+        threads.extend([
             vital("owner", move || owner)?,
             vital("feed", move || async move {
                 if let Err(error) = feed().await {
@@ -103,8 +153,14 @@ impl Server {
                     die("feed");
                 }
             })?,
-        ];
+        ]);
         let hub = tokio::spawn(hub);
+        let keeper = tokio::spawn(master::keep(
+            source,
+            gateway.clone(),
+            standin.as_ref().map(|standin| standin.handle.clone()),
+            config.reload_at(),
+        ));
 
         let stop = CancellationToken::new();
         let api = Api::new(
@@ -130,6 +186,8 @@ impl Server {
             stop,
             http,
             hub,
+            keeper,
+            database,
             threads,
             standin,
             _data_dir: data_dir,
@@ -142,6 +200,12 @@ impl Server {
         self.addr
     }
 
+    /// The embedded stand-in, if that is the broker.
+    #[must_use]
+    pub fn standin(&self) -> Option<&SimHandle> {
+        self.standin.as_ref().map(|standin| &standin.handle)
+    }
+
     /// The gateway inside.
     #[must_use]
     pub const fn gateway(&self) -> &Gateway {
@@ -152,7 +216,8 @@ impl Server {
     #[must_use]
     pub fn banner(&self) -> String {
         let addr = self.addr;
-        let report = self.gateway.registry().report();
+        let registry = self.gateway.registry();
+        let report = registry.report();
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _ = writeln!(text, "\nStrikewire {}", env!("CARGO_PKG_VERSION"));
@@ -160,7 +225,7 @@ impl Server {
             text,
             "  instruments  {} loaded as of {} from {}",
             report.loaded,
-            self.gateway.registry().as_of(),
+            registry.as_of(),
             self.instruments.display()
         );
         let _ = match (&self.standin, self.clock.is_simulated()) {
@@ -179,6 +244,7 @@ impl Server {
             }
             (None, _) => writeln!(text, "  broker       {:?}", self.broker),
         };
+        let _ = writeln!(text, "  database     {}", self.database);
         let _ = writeln!(text, "  clock        {}", self.clock.now().utc);
         let _ = writeln!(text, "  REST         http://{addr}/api/v2/");
         let _ = writeln!(text, "  stream       ws://{addr}/api/v2/stream");
@@ -224,6 +290,7 @@ impl Server {
     /// Not safe: what has not ended goes on.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("Stopping");
+        self.keeper.abort();
         self.stop.cancel();
         self.gateway.stop().await;
         let standin = self.standin;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use strikewire_dhan_sim::SimServer;
+use strikewire_dhan_sim::{SimHandle, SimServer};
 use strikewire_registry::Registry;
 use strikewire_types::Clock;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::threads;
 #[derive(Debug)]
 pub(crate) struct Standin {
     pub(crate) url: String,
+    pub(crate) handle: SimHandle,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
@@ -31,7 +32,7 @@ impl Standin {
             let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
             match SimServer::bind(any_port, registry, clock, config).await {
                 Ok(server) => {
-                    let _ = url_tx.send(Ok(server.url()));
+                    let _ = url_tx.send(Ok((server.url(), server.handle())));
                     server.run(ended.cancelled_owned()).await;
                 }
                 Err(error) => {
@@ -39,11 +40,16 @@ impl Standin {
                 }
             }
         })?;
-        let url = url_rx
+        let (url, handle) = url_rx
             .await
             .context("the stand-in ended at once")?
             .context("the stand-in's socket")?;
-        Ok(Self { url, stop, thread })
+        Ok(Self {
+            url,
+            handle,
+            stop,
+            thread,
+        })
     }
 
     pub(crate) fn stop(self) -> JoinHandle<()> {

@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// Every library crate and the crates of ours that it uses. See docs/ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("calendar", &["types"]),
     ("registry", &["types"]),
     ("chain", &["types", "registry"]),
     ("broker", &["types"]),
@@ -16,16 +17,19 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dhan", &["types", "broker"]),
     ("dhan-sim", &["types", "registry", "dhan"]),
     ("fanout", &["types", "quotes"]),
+    ("store", &["types"]),
     (
         "gateway",
         &[
             "types",
+            "calendar",
             "registry",
             "chain",
             "broker",
             "quotes",
             "subscriptions",
             "fanout",
+            "store",
         ],
     ),
     ("api", &["gateway", "fanout"]),
@@ -33,6 +37,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Crates that know no runtime: time is an argument.
 const WITHOUT_TOKIO: &[&str] = &[
+    "calendar",
     "registry",
     "chain",
     "broker",

@@ -5,13 +5,15 @@ use core::str::FromStr;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use strikewire_gateway::types::Price;
+use strikewire_gateway::types::{Price, Utc};
 
-use crate::{Code, Problem};
+use crate::{Code, Problem, cursor};
 
 /// A request body or message with a fixed list of fields.
 pub(crate) trait Fields: DeserializeOwned {
@@ -26,32 +28,72 @@ impl<S: Send + Sync, T: Fields> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_json = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "the content type is not application/json",
-            ));
-        }
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                let code = match rejection.status().as_u16() {
-                    413 => Code::TooLarge,
-                    _ => Code::InvalidValue,
-                };
-                Problem::new(code, rejection.body_text())
-            })?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
-        })?;
-        fields(value).map(Self)
+        require_json(&request)?;
+        json(&bytes(request, state).await?)
+            .and_then(fields)
+            .map(Self)
     }
+}
+
+/// The body of a request that has nothing to say: none, or an empty object.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NoBody {}
+
+impl Fields for NoBody {
+    const FIELDS: &'static [&'static str] = &[];
+}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        // A page of any origin can make a browser post an empty body unasked. It cannot
+        // do so with JSON.
+        let by_page = request.headers().contains_key(ORIGIN);
+        let is_json = require_json(&request);
+        let bytes = bytes(request, state).await?;
+        if bytes.is_empty() && !by_page {
+            return Ok(Self {});
+        }
+        is_json?;
+        if bytes.is_empty() {
+            return Ok(Self {});
+        }
+        fields(json(&bytes)?)
+    }
+}
+
+fn require_json(request: &Request) -> Result<(), Problem> {
+    let is_json = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    if is_json {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "the content type is not application/json",
+    ))
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| {
+            let code = match rejection.status().as_u16() {
+                413 => Code::TooLarge,
+                _ => Code::InvalidValue,
+            };
+            Problem::new(code, rejection.body_text())
+        })
+}
+
+fn json(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}")))
 }
 
 /// Reads an object with known fields only.
@@ -84,12 +126,13 @@ pub(crate) fn fields<T: Fields>(value: Value) -> Result<T, Problem> {
 fn unknown_field(name: &str, known: &[&str]) -> Problem {
     let mut choices: Vec<&str> = known.to_vec();
     choices.sort_by_key(|choice| strsim::damerau_levenshtein(choice, name));
+    let hint = match choices.first() {
+        Some(choice) => format!("did you mean `{choice}`?"),
+        None => "there are no fields".to_owned(),
+    };
     Problem::new(
         Code::UnknownField,
-        format!(
-            "`{name}` is not known here; did you mean `{}`?",
-            choices.first().unwrap_or(&"")
-        ),
+        format!("`{name}` is not known here; {hint}"),
     )
     .field(name)
     .choices(choices.into_iter().map(str::to_owned).collect())
@@ -161,6 +204,65 @@ impl Params {
             })
             .transpose()
     }
+
+    /// How many rows a page has: `default` unless asked for 1 to `most`.
+    pub(crate) fn limit(&self, default: usize, most: usize) -> Result<usize, Problem> {
+        match self.get("limit")? {
+            None => Ok(default),
+            Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+            Some(limit) => Err(Problem::new(
+                Code::InvalidValue,
+                format!("limit is {limit}; it must be from 1 to {most}"),
+            )
+            .field("limit")),
+        }
+    }
+
+    /// Where a page goes on, as an earlier one said.
+    pub(crate) fn cursor(&self) -> Result<Option<String>, Problem> {
+        self.text("cursor")
+            .map(|text| {
+                cursor::decode(text).ok_or_else(|| {
+                    Problem::new(
+                        Code::InvalidValue,
+                        "cursor: this is none; next_cursor of an earlier page is one",
+                    )
+                    .field("cursor")
+                })
+            })
+            .transpose()
+    }
+
+    /// A point in time.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Utc>, Problem> {
+        self.text(name)
+            .map(|text| {
+                time(text).ok_or_else(|| {
+                    Problem::new(
+                        Code::InvalidValue,
+                        format!(
+                            "{name}: `{text}` is no time with an offset, such as \
+                             2026-02-09T10:00:00+05:30"
+                        ),
+                    )
+                    .field(name)
+                })
+            })
+            .transpose()
+    }
+}
+
+/// A time in RFC 3339, with its offset. In a query a `+` stands for a space; one that was
+/// not escaped is taken for what it was meant to be.
+fn time(text: &str) -> Option<Utc> {
+    let unescaped = match text.rsplit_once(' ') {
+        Some((time, offset)) if time.contains(':') => format!("{time}+{offset}"),
+        _ => text.to_owned(),
+    };
+    let time: Timestamp = unescaped.parse().ok()?;
+    i64::try_from(time.as_nanosecond())
+        .ok()
+        .map(Utc::from_nanos)
 }
 
 /// Reads a text of a body as `T`.
@@ -168,12 +270,14 @@ pub(crate) fn parse<T: FromStr<Err: Display>>(
     field: &str,
     text: Option<&str>,
 ) -> Result<Option<T>, Problem> {
-    text.map(|text| {
-        text.parse().map_err(|error: T::Err| {
-            Problem::new(Code::InvalidValue, format!("{field}: {error}")).field(field)
-        })
+    text.map(|text| required(field, text)).transpose()
+}
+
+/// Reads a text of a body, which must be there, as `T`.
+pub(crate) fn required<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: T::Err| {
+        Problem::new(Code::InvalidValue, format!("{field}: {error}")).field(field)
     })
-    .transpose()
 }
 
 /// A price of the underlying: finite and above 0.
@@ -214,7 +318,7 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{AddRequest, RemoveRequest, SubscribeRequest};
+    use crate::model::{AddRequest, InvalidateRequest, RemoveRequest, SubscribeRequest};
 
     /// Any JSON, a few levels deep.
     pub(crate) fn json_value() -> impl Strategy<Value = Value> {
@@ -300,9 +404,85 @@ pub(crate) mod tests {
         }
     }
 
+    fn params(params: &[(&str, &str)]) -> Params {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Params(params.iter().map(owned).collect())
+    }
+
+    #[test]
+    fn a_time_has_an_offset() {
+        let at = |text: &str| params(&[("since", text)]).time("since");
+        // 2026-02-09 04:30 in UTC; counted by `date -u -d @1770611400`.
+        let ten = Utc::from_nanos(1_770_611_400_000_000_000);
+        for text in [
+            "2026-02-09T10:00:00+05:30",
+            "2026-02-09T10:00:00 05:30",
+            "2026-02-09 10:00:00 05:30",
+            "2026-02-09T04:30:00Z",
+            "2026-02-09T04:30:00.000-00:00",
+        ] {
+            assert_eq!(at(text).unwrap(), Some(ten), "{text}");
+        }
+        for text in [
+            "",
+            "2026-02-09",
+            "2026-02-09T10:00:00",
+            "2026-02-09 10:00:00",
+            "1770611400",
+            "9999-01-01T00:00:00Z",
+        ] {
+            let problem = at(text).unwrap_err();
+            assert_eq!(problem.code, Code::InvalidValue, "{text}");
+            assert_eq!(problem.field.as_deref(), Some("since"), "{text}");
+        }
+        assert_eq!(params(&[]).time("since").unwrap(), None);
+    }
+
+    #[test]
+    fn a_page_has_a_bounded_length() {
+        let limit = |text: &str| params(&[("limit", text)]).limit(100, 1000);
+        assert_eq!(params(&[]).limit(100, 1000).unwrap(), 100);
+        assert_eq!(limit("1").unwrap(), 1);
+        assert_eq!(limit("1000").unwrap(), 1000);
+        for text in ["0", "1001", "-1", "x", ""] {
+            let problem = limit(text).unwrap_err();
+            assert_eq!(problem.field.as_deref(), Some("limit"), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_fields_are_known_where_there_are_none() {
+        assert!(fields::<NoBody>(json!({})).is_ok());
+        let problem = fields::<NoBody>(json!({"all": true})).unwrap_err();
+        assert_eq!(problem.code, Code::UnknownField);
+        assert!(problem.choices.is_empty());
+    }
+
     proptest! {
         #[test]
+        fn no_parameter_panics(text in ".*", digits in "[-+ :TZ0-9.]{0,32}") {
+            for text in [text, digits] {
+                let params = params(&[("cursor", &text), ("since", &text), ("limit", &text)]);
+                let _ = params.cursor();
+                let _ = params.time("since");
+                let _ = params.limit(100, 1000);
+            }
+        }
+
+        #[test]
+        fn a_time_is_read_back(nanos in any::<i64>()) {
+            // What is shown has milliseconds.
+            let shown = Utc::from_nanos(nanos).to_string();
+            let read = time(&shown).map(Utc::as_nanos);
+            prop_assert!(read.is_none_or(|read| read.abs_diff(nanos) < 1_000_000));
+            let year_2000_to_2200 = (946_684_800_000_000_000..7_258_118_400_000_000_000).contains(&nanos);
+            prop_assert!(read.is_some() || !year_2000_to_2200);
+        }
+
+        #[test]
         fn no_body_panics(value in json_value()) {
+            let _ = fields::<NoBody>(value.clone());
+            let _ = fields::<InvalidateRequest>(value.clone());
             let _ = fields::<AddRequest>(value.clone());
             let _ = fields::<SubscribeRequest>(value.clone());
             let _ = fields::<RemoveRequest>(value);

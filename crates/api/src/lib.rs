@@ -18,6 +18,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod cursor;
 mod extract;
 mod metrics;
 pub mod model;

@@ -35,6 +35,10 @@ impl Metrics {
         gauge!("strikewire_subscriptions_capacity").set(status.max_capacity as f64);
         gauge!("strikewire_subscriptions_lingering").set(status.lingering as f64);
         gauge!("strikewire_subscriptions_unplaced").set(status.unplaced as f64);
+        let tier_b = &status.tier_b;
+        for (state, count) in [("held", tier_b.held), ("waiting", tier_b.waiting.len())] {
+            gauge!("strikewire_tier_b_windows", "state" => state).set(count as f64);
+        }
 
         let wires = gateway.ws_status().await?;
         for (id, conn) in &wires.per_connection {

@@ -287,9 +287,9 @@ pub struct ExpiryView {
     pub kind: ExpiryKind,
 }
 
-/// All about the subscription of one instrument.
-#[derive(Debug, Serialize)]
-pub struct SubscriptionAnswer {
+/// An instrument that somebody holds.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscriptionView {
     /// The token.
     pub token: String,
     /// Segment and id.
@@ -311,16 +311,122 @@ pub struct SubscriptionAnswer {
     pub tier: Tier,
     /// The highest mode it is held in.
     pub mode: Mode,
-    /// How it stands on the wire.
-    pub state: String,
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    pub state: &'static str,
     /// 1 to 5; null while it waits for a connection.
     pub ws_connection_id: Option<u8>,
     /// Since when it is subscribed.
     pub subscribed_at: Utc,
+}
+
+/// All about the subscription of one instrument.
+#[derive(Debug, Serialize)]
+pub struct SubscriptionAnswer {
+    /// What is held, and how it stands.
+    #[serde(flatten)]
+    pub subscription: SubscriptionView,
     /// Milliseconds since its last tick; null when none came yet.
     pub last_tick_age_ms: Option<u64>,
     /// Who holds it.
     pub holders: Vec<HolderView>,
+}
+
+/// One row of what is subscribed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActiveView {
+    /// What is held, and how it stands.
+    #[serde(flatten)]
+    pub subscription: SubscriptionView,
+    /// How many hold it.
+    pub holders: usize,
+}
+
+/// A page of what is subscribed.
+#[derive(Debug, Serialize)]
+pub struct ActiveAnswer {
+    /// By token.
+    pub items: Vec<ActiveView>,
+    /// Where the next page goes on; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// Asks what some items would take and evict.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlanRequest {
+    /// Each as it would be added to a watchlist, see [`AddRequest`].
+    pub requests: Vec<serde_json::Value>,
+}
+
+impl Fields for PlanRequest {
+    const FIELDS: &'static [&'static str] = &["requests"];
+}
+
+/// Names an expiry whose chains are to be calculated anew.
+#[derive(Debug, Clone, Deserialize)]
+pub struct InvalidateRequest {
+    /// The underlying's symbol.
+    pub symbol: String,
+    /// The expiry.
+    pub expiry: String,
+}
+
+impl Fields for InvalidateRequest {
+    const FIELDS: &'static [&'static str] = &["symbol", "expiry"];
+}
+
+/// The answer to letting go of all of tier A.
+#[derive(Debug, Serialize)]
+pub struct UnsubscribeAnswer {
+    /// Always true.
+    pub success: bool,
+    /// Instruments that leave the wire.
+    pub unsubscribed: usize,
+}
+
+/// The answer to evening the connections out.
+#[derive(Debug, Serialize)]
+pub struct RebalanceAnswer {
+    /// Always true.
+    pub success: bool,
+    /// Instruments that move.
+    pub moved: usize,
+    /// Wire slots by connection.
+    pub ws_usage: BTreeMap<u8, usize>,
+}
+
+/// The answer to calculating an expiry anew.
+#[derive(Debug, Serialize)]
+pub struct InvalidateAnswer {
+    /// Always true.
+    pub success: bool,
+    /// Chains that were known, and are calculated anew.
+    pub recalculated: usize,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Serialize)]
+pub struct AuditAnswer {
+    /// Newest first, or by token where the question is what was subscribed.
+    pub items: Vec<AuditView>,
+    /// Where the next page goes on; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// A record of the audit log.
+#[derive(Debug, Serialize)]
+pub struct AuditView {
+    /// Its place in the order of all records.
+    pub id: i64,
+    /// What happened, `SUBSCRIBE` and so on.
+    pub action: &'static str,
+    /// To which instrument; empty where records are missing.
+    pub token: Box<str>,
+    /// Why.
+    pub reason: Box<str>,
+    /// For whom.
+    pub owner: Box<str>,
+    /// When.
+    pub at: Utc,
 }
 
 impl AddRequest {

@@ -4,6 +4,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use strikewire_gateway::registry::{Kind, LookupError};
+use strikewire_gateway::store;
+use strikewire_gateway::subscriptions::Refusal;
 use strikewire_gateway::{Error, InstrumentType};
 
 /// The stable codes of problems.
@@ -45,6 +47,8 @@ pub enum Code {
     WrongInstrumentType,
     /// The symbol has no options.
     NoOptions,
+    /// The last session of the contracts has ended.
+    ExpiryEnded,
     /// Several items or instruments match.
     Ambiguous,
     /// A price must be above 0.
@@ -57,8 +61,12 @@ pub enum Code {
     PriceUnavailable,
     /// It does not fit.
     CapacityExhausted,
+    /// The user would hold more than one user may.
+    QuotaExceeded,
     /// The change could not be made durable.
     NotDurable,
+    /// The database could not be read.
+    StoreUnavailable,
     /// The server is starting or stopping.
     NotReady,
     /// A defect of the server.
@@ -87,13 +95,16 @@ impl Code {
             Self::Conflict => "conflict",
             Self::WrongInstrumentType => "wrong_instrument_type",
             Self::NoOptions => "no_options",
+            Self::ExpiryEnded => "expiry_ended",
             Self::Ambiguous => "ambiguous",
             Self::InvalidPrice => "invalid_price",
             Self::InvalidWidth => "invalid_width",
             Self::ForcedTooSoon => "forced_too_soon",
             Self::PriceUnavailable => "price_unavailable",
             Self::CapacityExhausted => "capacity_exhausted",
+            Self::QuotaExceeded => "quota_exceeded",
             Self::NotDurable => "not_durable",
+            Self::StoreUnavailable => "store_unavailable",
             Self::NotReady => "not_ready",
             Self::Internal => "internal",
         }
@@ -119,13 +130,16 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::WrongInstrumentType
             | Self::NoOptions
+            | Self::ExpiryEnded
             | Self::Ambiguous
             | Self::InvalidPrice
-            | Self::InvalidWidth => StatusCode::UNPROCESSABLE_ENTITY,
+            | Self::InvalidWidth
+            | Self::QuotaExceeded => StatusCode::UNPROCESSABLE_ENTITY,
             Self::ForcedTooSoon => StatusCode::TOO_MANY_REQUESTS,
             Self::PriceUnavailable
             | Self::CapacityExhausted
             | Self::NotDurable
+            | Self::StoreUnavailable
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -150,13 +164,16 @@ impl Code {
             Self::Conflict => "The item is there with other settings",
             Self::WrongInstrumentType => "The symbol has another instrument type",
             Self::NoOptions => "The symbol has no options",
+            Self::ExpiryEnded => "The last session of the contracts has ended",
             Self::Ambiguous => "Several match",
             Self::InvalidPrice => "The price must be above 0",
             Self::InvalidWidth => "The width must be odd, from 1 to 1001",
             Self::ForcedTooSoon => "The chain was forced a moment ago",
             Self::PriceUnavailable => "The price of the underlying is not known",
             Self::CapacityExhausted => "It does not fit",
+            Self::QuotaExceeded => "It is more than one user may hold",
             Self::NotDurable => "The change could not be made durable",
+            Self::StoreUnavailable => "The database could not be read",
             Self::NotReady => "The server is not ready",
             Self::Internal => "The server made a mistake",
         }
@@ -186,6 +203,9 @@ pub struct Problem {
     /// What a refused request would have needed.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub room: Option<Room>,
+    /// What a request over its user's quota asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
     /// The request it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -205,6 +225,17 @@ pub struct Room {
     pub evictable: usize,
 }
 
+/// What a request over its user's quota asked for, in instruments.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Quota {
+    /// The most that one user may hold.
+    pub quota: usize,
+    /// What the user holds already.
+    pub held: usize,
+    /// What the request asked for.
+    pub asked: usize,
+}
+
 impl Problem {
     /// A problem of `code`.
     #[must_use]
@@ -218,6 +249,7 @@ impl Problem {
             field: None,
             choices: Vec::new(),
             room: None,
+            quota: None,
             request_id: None,
             retry_after: match code.status().as_u16() {
                 429 | 503 => Some(1),
@@ -230,6 +262,17 @@ impl Problem {
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Inside a part of the request: the field is one of that part.
+    #[must_use]
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        self.detail = format!("{part}: {}", self.detail);
+        self.field = Some(match self.field {
+            Some(field) => format!("{part}.{field}"),
+            None => part.to_owned(),
+        });
         self
     }
 
@@ -254,10 +297,23 @@ impl From<Error> for Problem {
                 problem(Code::InvalidPrice).field("underlying_ltp")
             }
             Error::NoPriceSource { .. } => problem(Code::NoOptions).field("symbol"),
+            Error::ExpiryEnded { choices, .. } => problem(Code::ExpiryEnded)
+                .field("expiry")
+                .choices(choices.iter().map(ToString::to_string).collect()),
             Error::PriceUnavailable { .. } => problem(Code::PriceUnavailable),
             Error::Conflict { .. } => problem(Code::Conflict),
             Error::NoSuchItem { choices, .. } => problem(Code::UnknownItem).choices(choices),
             Error::Ambiguous { choices, .. } => problem(Code::Ambiguous).choices(choices),
+            Error::Capacity(Refusal {
+                quota: Some(over), ..
+            }) => Self {
+                quota: Some(Quota {
+                    quota: over.quota,
+                    held: over.held,
+                    asked: over.asked,
+                }),
+                ..problem(Code::QuotaExceeded)
+            },
             Error::Capacity(refusal) => Self {
                 room: Some(Room {
                     needed: refusal.needed,
@@ -271,6 +327,23 @@ impl From<Error> for Problem {
             Error::NoSuchSubscription { .. } => problem(Code::UnknownSubscription).field("sub"),
             Error::Stopping => problem(Code::NotReady),
             _ => problem(Code::Internal),
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Cursor { .. } => {
+                Self::new(Code::InvalidValue, error.to_string()).field("cursor")
+            }
+            _ => {
+                tracing::warn!(
+                    error = error.with_causes(),
+                    "The database could not be read"
+                );
+                Self::new(Code::StoreUnavailable, error.to_string())
+            }
         }
     }
 }
@@ -340,7 +413,48 @@ pub(crate) fn respond(mut problem: Problem, request_id: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use strikewire_gateway::subscriptions::OverQuota;
+
     use super::*;
+
+    #[test]
+    fn a_refusal_says_what_lacks() {
+        let refusal = Refusal {
+            needed: 51,
+            free: 3,
+            evictable: 20,
+            quota: None,
+        };
+        let check = |refusal: Refusal, status: u16, code: &str, numbers: &[(&str, usize)]| {
+            let problem = Problem::from(Error::Capacity(refusal));
+            let body = serde_json::to_value(&problem).unwrap();
+            assert_eq!(
+                (&body["status"], &body["code"]),
+                (&json!(status), &json!(code))
+            );
+            let given: Vec<(&str, usize)> =
+                ["needed", "free", "evictable", "quota", "held", "asked"]
+                    .into_iter()
+                    .filter_map(|name| Some((name, body.get(name)?.as_u64()? as usize)))
+                    .collect();
+            assert_eq!(given, numbers);
+        };
+        let slots = [("needed", 51), ("free", 3), ("evictable", 20)];
+        check(refusal, 503, "capacity_exhausted", &slots);
+        let over = OverQuota {
+            user: 7,
+            quota: 100,
+            held: 60,
+            asked: 51,
+        };
+        let quota = [("quota", 100), ("held", 60), ("asked", 51)];
+        let refusal = Refusal {
+            quota: Some(over),
+            ..refusal
+        };
+        check(refusal, 422, "quota_exceeded", &quota);
+    }
 
     #[test]
     fn a_wrong_instrument_type_names_those_that_would_do() {

@@ -1,18 +1,22 @@
+pub(crate) mod admin;
+pub(crate) mod plan;
+pub(crate) mod subscriptions;
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use strikewire_fanout::QuoteJson;
-use strikewire_gateway::registry::{Kind, OtherExchange, SearchFilter};
-use strikewire_gateway::types::{ConnId, Exchange, Expiry, Mode, Segment, Tier};
-use strikewire_gateway::{
-    Added, ChainRequest, ItemFilter, ItemRequest, List, StatusView, WsStatus,
-};
+use strikewire_gateway::registry::{Expiring, Kind, OtherExchange, SearchFilter};
+use strikewire_gateway::types::{Exchange, Expiry, Mode, Segment, Tier};
+use strikewire_gateway::{Added, ChainRequest, ItemFilter, ItemRequest, List};
 
 use crate::extract::{self, Body, Params, PathText};
 use crate::model::{
     AddAnswer, AddRequest, ChainAnswer, ExpiriesAnswer, ExpiryView, InstrumentView, RemoveAnswer,
-    RemoveRequest, SearchAnswer, SubscribeRequest, SubscriptionAnswer, Warning, WatchlistAnswer,
+    RemoveRequest, SearchAnswer, SubscribeRequest, Warning, WatchlistAnswer,
 };
 use crate::{Api, Code, Problem};
 
@@ -165,44 +169,13 @@ pub(crate) async fn option_chain(
     .into_response())
 }
 
-pub(crate) async fn subscriptions_status(State(api): State<Api>) -> Answer<StatusView> {
-    Ok(Json(api.gateway.status().await?))
-}
-
-pub(crate) async fn subscription(
-    State(api): State<Api>,
-    PathText(token): PathText,
-) -> Answer<SubscriptionAnswer> {
-    let instrument = api.gateway.registry().find(&token)?.instrument;
-    let key = instrument.key();
-    let explanation = api.gateway.explain(key).await?.ok_or_else(|| {
-        Problem::new(
-            Code::NotSubscribed,
-            format!("nobody holds {} ({key})", instrument.token()),
-        )
-        .field("token")
-    })?;
-    let now = api.gateway.clock().now();
-    let last_tick_age_ms = api
-        .gateway
-        .quote(key)
-        .map(|quote| u64::try_from(now.utc.since(quote.recv).as_millis()).unwrap_or(u64::MAX));
-    Ok(Json(SubscriptionAnswer {
-        token: instrument.token(),
-        instrument: key,
-        symbol: instrument.symbol().to_owned(),
-        exchange: instrument.exchange(),
-        expiry: instrument.expiry(),
-        strike: instrument.strike(),
-        option_type: instrument.option_type(),
-        tier: explanation.tier,
-        mode: explanation.mode,
-        state: explanation.state,
-        ws_connection_id: explanation.connection.map(ConnId::number),
-        subscribed_at: explanation.since,
-        last_tick_age_ms,
-        holders: explanation.holders,
-    }))
+/// Does a few milliseconds of work where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Problem::new(Code::Internal, error.to_string()))
 }
 
 pub(crate) async fn search(State(api): State<Api>, params: Params) -> Answer<SearchAnswer> {
@@ -214,24 +187,13 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Answer<Sea
     else {
         return Err(Problem::new(Code::MissingField, "the parameter q is missing").field("q"));
     };
-    let limit = match params.get::<usize>("limit")? {
-        None => 10,
-        Some(limit @ 1..=100) => limit,
-        Some(limit) => {
-            return Err(Problem::new(
-                Code::InvalidValue,
-                format!("limit is {limit}; it must be from 1 to 100"),
-            )
-            .field("limit"));
-        }
-    };
+    let limit = params.limit(10, 100)?;
     let filter = SearchFilter {
         segment: params.get::<Segment>("segment")?,
         kind: params.get::<Kind>("kind")?,
     };
-    // A few milliseconds of work: not on a thread that serves others.
-    let (registry, query) = (api.gateway.registry().clone(), query.to_owned());
-    let items = tokio::task::spawn_blocking(move || {
+    let (registry, query) = (api.gateway.registry(), query.to_owned());
+    let items = blocking(move || {
         registry
             .search(&query, limit, filter)
             .into_iter()
@@ -241,8 +203,7 @@ pub(crate) async fn search(State(api): State<Api>, params: Params) -> Answer<Sea
             })
             .collect()
     })
-    .await
-    .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    .await?;
     Ok(Json(SearchAnswer { items }))
 }
 
@@ -253,7 +214,10 @@ pub(crate) async fn expiries(
 ) -> Answer<ExpiriesAnswer> {
     params.only(&["exchange"])?;
     let registry = api.gateway.registry();
-    let (exchange, expiries) = registry.expiries(params.get("exchange")?, &symbol)?;
+    let ended = |it: &Expiring<'_>| api.gateway.has_ended(it);
+    let (exchange, expiries) = registry
+        .current(&ended)
+        .expiries(params.get("exchange")?, &symbol)?;
     Ok(Json(ExpiriesAnswer {
         symbol: registry
             .canonical_symbol(&symbol)
@@ -265,10 +229,6 @@ pub(crate) async fn expiries(
             .map(|(expiry, kind)| ExpiryView { expiry, kind })
             .collect(),
     }))
-}
-
-pub(crate) async fn ws_status(State(api): State<Api>) -> Answer<WsStatus> {
-    Ok(Json(api.gateway.ws_status().await?))
 }
 
 pub(crate) async fn healthz() -> &'static str {

@@ -12,9 +12,10 @@ use strikewire_gateway::{Gateway, Reason};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{Code, Metrics, Problem, problem, rest, stream};
+use crate::rest::{self, admin, plan, subscriptions};
+use crate::{Code, Metrics, Problem, problem, stream};
 
-/// Bytes of a request's body; the largest request is far smaller.
+/// Bytes of a request's body; a plan has a limit of its own, all others are far smaller.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// The longest request id that is taken over from a caller.
@@ -66,14 +67,23 @@ pub fn router(api: Api) -> Router {
         .route("/api/v2/watchlist/{user_id}", get(rest::watchlist))
         .route("/api/v2/option-chain/subscribe", post(rest::subscribe))
         .route("/api/v2/option-chain/{symbol}", get(rest::option_chain))
+        .route("/api/v2/subscriptions/status", get(subscriptions::status))
+        .route("/api/v2/subscriptions/active", get(subscriptions::active))
+        .route("/api/v2/subscriptions/{token}", get(subscriptions::one))
         .route(
-            "/api/v2/subscriptions/status",
-            get(rest::subscriptions_status),
+            "/api/v2/plan",
+            post(plan::plan).layer(DefaultBodyLimit::max(plan::BODY_LIMIT)),
         )
-        .route("/api/v2/subscriptions/{token}", get(rest::subscription))
         .route("/api/v2/instruments/search", get(rest::search))
         .route("/api/v2/instruments/{symbol}/expiries", get(rest::expiries))
-        .route("/api/v2/admin/ws-status", get(rest::ws_status))
+        .route("/api/v2/admin/ws-status", get(admin::ws_status))
+        .route(
+            "/api/v2/admin/unsubscribe-all-tier-a",
+            post(admin::unsubscribe_tier_a),
+        )
+        .route("/api/v2/admin/rebalance-ws", post(admin::rebalance))
+        .route("/api/v2/admin/invalidate-expiry", post(admin::invalidate))
+        .route("/api/v2/audit", get(admin::audit))
         .route("/api/v2/stream", get(stream::upgrade))
         .route("/healthz", get(rest::healthz))
         .route("/readyz", get(rest::readyz))

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
+use strikewire_registry::Registry;
 use strikewire_types::Mode;
 
 use crate::command::{Command, StreamChain, StreamTicks};
@@ -46,39 +47,24 @@ impl StreamClient {
         request: &TicksRequest,
         ack: impl FnOnce(SubId) -> Message,
     ) -> Result<SubId, Error> {
-        let registry = self.gateway.registry();
-        let mut legs = Vec::with_capacity(request.instruments.len());
-        let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
-        let mut mode = Mode::Ticker;
-        let mut seen = HashSet::with_capacity(request.instruments.len());
-        for reference in &request.instruments {
-            let instrument = registry.find(reference)?.instrument;
-            if !seen.insert(instrument.key()) {
-                continue;
-            }
-            let asked = mode_of(instrument.kind(), request.mode);
-            mode = mode.max(asked);
-            legs.push(leg(instrument, asked));
-            items.push(FanItem {
-                key: instrument.key(),
-                token: instrument.token().into(),
-            });
-        }
         let sub = self.next_sub();
-        let ticks = StreamTicks {
-            legs,
-            items,
-            mode,
-            class: request.class,
-            ack: ack(sub),
-        };
+        let ack = ack(sub);
         let client = self.id;
-        self.gateway
-            .ask(|reply| Command::StreamTicks {
-                client,
-                sub,
-                ticks,
-                reply,
+        let gateway = &self.gateway;
+        gateway
+            .in_master(|master| {
+                let ack = ack.clone();
+                async move {
+                    let ticks = ticks_of(&master.registry, request, ack)?;
+                    gateway
+                        .ask_of(&master, |reply| Command::StreamTicks {
+                            client,
+                            sub,
+                            ticks,
+                            reply,
+                        })
+                        .await
+                }
             })
             .await?;
         Ok(sub)
@@ -102,29 +88,41 @@ impl StreamClient {
         ack: impl FnOnce(SubId) -> Message,
     ) -> Result<SubId, Error> {
         let sub = self.next_sub();
-        let gateway = &self.gateway;
-        let (ladder, width, _) = gateway.resolve_chain(request)?;
-        let mode = mode_of(ladder.kind(), mode);
-        let _hold = match request.price {
-            None => gateway.await_price(ladder, Some((width, mode))).await?,
-            Some(_) => None,
-        };
-        let chain = StreamChain {
-            ladder: ladder.id(),
-            width,
-            mode,
-            follow,
-            price: request.price,
-            class,
-            ack: ack(sub),
-        };
+        let ack = ack(sub);
         let client = self.id;
+        let gateway = &self.gateway;
         gateway
-            .ask(|reply| Command::StreamChain {
-                client,
-                sub,
-                chain,
-                reply,
+            .in_master(|master| {
+                let ack = ack.clone();
+                async move {
+                    let (ladder, width, _) = gateway.resolve_chain(&master.registry, request)?;
+                    gateway.must_be_current(&master.registry, Some(ladder.expiring()))?;
+                    let mode = mode_of(ladder.kind(), mode);
+                    let _hold = match request.price {
+                        None => {
+                            let claim = Some((width, mode));
+                            gateway.await_price(&master, ladder, claim).await?
+                        }
+                        Some(_) => None,
+                    };
+                    let chain = StreamChain {
+                        ladder: ladder.id(),
+                        width,
+                        mode,
+                        follow,
+                        price: request.price,
+                        class,
+                        ack,
+                    };
+                    gateway
+                        .ask_of(&master, |reply| Command::StreamChain {
+                            client,
+                            sub,
+                            chain,
+                            reply,
+                        })
+                        .await
+                }
             })
             .await?;
         Ok(sub)
@@ -155,4 +153,36 @@ impl StreamClient {
         self.last_sub += 1;
         SubId(self.last_sub)
     }
+}
+
+/// What a request for ticks means in a master.
+fn ticks_of(
+    registry: &Registry,
+    request: &TicksRequest,
+    ack: Message,
+) -> Result<StreamTicks, Error> {
+    let mut legs = Vec::with_capacity(request.instruments.len());
+    let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
+    let mut mode = Mode::Ticker;
+    let mut seen = HashSet::with_capacity(request.instruments.len());
+    for reference in &request.instruments {
+        let instrument = registry.find(reference)?.instrument;
+        if !seen.insert(instrument.key()) {
+            continue;
+        }
+        let asked = mode_of(instrument.kind(), request.mode);
+        mode = mode.max(asked);
+        legs.push(leg(instrument, asked));
+        items.push(FanItem {
+            key: instrument.key(),
+            token: instrument.token().into(),
+        });
+    }
+    Ok(StreamTicks {
+        legs,
+        items,
+        mode,
+        class: request.class,
+        ack,
+    })
 }

@@ -1,14 +1,26 @@
+use std::sync::Arc;
+
 use strikewire_chain::{Span, Width};
 use strikewire_fanout::{ClientId, Message, SubId};
-use strikewire_registry::LadderId;
+use strikewire_registry::{LadderId, Registry};
 use strikewire_subscriptions::Leg;
 use strikewire_types::{InstrumentKey, Mode, Price, Utc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::item::ItemSpec;
+use crate::plan::{DryRun, Want};
+use crate::status::ActiveRow;
 use crate::{Error, Explanation, ItemFilter, ItemView, SourcePrice, StatusView, WsStatus};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A command and the number of the instrument master that its ladders and instruments
+/// were found in.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) master: u64,
+    pub(crate) command: Command,
+}
 
 /// What the owner is asked to do. It does it at once, never waiting.
 #[derive(Debug)]
@@ -82,10 +94,82 @@ pub(crate) enum Command {
         key: InstrumentKey,
         reply: Reply<Option<Explanation>>,
     },
+    /// Everything that somebody holds, in no particular order.
+    Active { reply: Reply<Vec<ActiveRow>> },
+    /// What some requests would take and evict.
+    Plan {
+        wants: Vec<Want>,
+        reply: Reply<DryRun>,
+    },
+    /// Lets go of every claim of tier A that an item has.
+    UnsubscribeTierA { reply: Reply<usize> },
+    /// Evens the connections out.
+    Rebalance { reply: Reply<usize> },
+    /// Calculates the chains of some ladders anew.
+    Invalidate {
+        ladders: Vec<LadderId>,
+        reply: Reply<usize>,
+    },
     /// All about the connections.
     WsStatus { reply: Reply<WsStatus> },
+    /// Goes over to another instrument master.
+    SwapMaster {
+        registry: Arc<Registry>,
+        reply: Reply<()>,
+    },
+    /// The instrument master of the day could not be had; absent: it could.
+    MasterStale { detail: Option<String> },
     /// Ends the owner.
     Stop,
+}
+
+impl Command {
+    /// Whether it means the same whatever the instrument master.
+    pub(crate) const fn outlives_master(&self) -> bool {
+        matches!(
+            self,
+            Self::Unhold { .. }
+                | Self::Remove { .. }
+                | Self::List { .. }
+                | Self::OpenStream { .. }
+                | Self::CloseStream { .. }
+                | Self::StreamUnsubscribe { .. }
+                | Self::Status { .. }
+                | Self::Active { .. }
+                | Self::UnsubscribeTierA { .. }
+                | Self::Rebalance { .. }
+                | Self::WsStatus { .. }
+                | Self::SwapMaster { .. }
+                | Self::MasterStale { .. }
+                | Self::Stop
+        )
+    }
+
+    /// Answers one that depends on the instrument master with an error.
+    pub(crate) fn refuse(self, error: Error) {
+        // Whoever asked may have gone.
+        match self {
+            Self::Hold { reply, .. } | Self::StreamTicks { reply, .. } | Self::StreamChain { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Add { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::ReadChain { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Explain { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Plan { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Invalidate { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// How a caller wants a chain calculated.
@@ -118,8 +202,10 @@ pub(crate) struct StreamChain {
 }
 
 /// A calculated chain, to be rendered by whoever asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ChainAnswer {
+    /// The instrument master that the window lies in.
+    pub registry: Arc<Registry>,
     /// The window.
     pub span: Span,
     /// The price it was calculated from.

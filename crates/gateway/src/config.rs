@@ -3,6 +3,8 @@ use core::time::Duration;
 use strikewire_chain::Defaults;
 use strikewire_subscriptions as subscriptions;
 
+use crate::TierBRule;
+
 /// How the gateway behaves. The defaults are those of the documentation.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +20,10 @@ pub struct Config {
     pub live_within: Duration,
     /// The same for MCX, where trades are rarer.
     pub live_within_mcx: Duration,
+    /// Chains are centred on pre-open prices this long before the open.
+    pub pre_open_lead: Duration,
+    /// What is always on, the most important first.
+    pub tier_b: Vec<TierBRule>,
     /// Messages that may wait for one streaming client.
     pub client_queue: usize,
     /// Seed of everything random: the ids of stream epochs.
@@ -33,6 +39,8 @@ impl Default for Config {
             price_wait: Duration::from_secs(2),
             live_within: Duration::from_secs(60),
             live_within_mcx: Duration::from_secs(300),
+            pre_open_lead: Duration::from_secs(120),
+            tier_b: TierBRule::defaults(),
             client_queue: 256,
             seed: 0,
         }

@@ -1,6 +1,6 @@
 use strikewire_registry::LookupError;
 use strikewire_subscriptions::Refusal;
-use strikewire_types::InstrumentKey;
+use strikewire_types::{Expiry, InstrumentKey};
 
 /// Why a request was not done. Nothing was changed, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,20 @@ pub enum Error {
         /// The subscription's number.
         sub: u64,
     },
+    /// The last session of the contracts has ended.
+    #[error("the last session of {symbol} {expiry} has ended")]
+    ExpiryEnded {
+        /// The underlying's symbol.
+        symbol: String,
+        /// The expiry that was asked for.
+        expiry: Expiry,
+        /// The expiries that have not ended, soonest first.
+        choices: Vec<Expiry>,
+    },
+    /// The instrument master changed while the request was under way. The gateway tries
+    /// again by itself; nobody outside sees it.
+    #[error("the instrument master changed; try again")]
+    MasterChanged,
     /// The gateway is shutting down.
     #[error("the gateway is stopping")]
     Stopping,

@@ -2,22 +2,26 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use strikewire_calendar::Calendar;
 use strikewire_chain::{ChainFacts, ChainView, Width};
 use strikewire_fanout::{ClientId, Message};
 use strikewire_quotes::{Quote, Table};
-use strikewire_registry::{Ladder, OtherExchange, Registry};
-use strikewire_subscriptions::{Leg, Role};
-use strikewire_types::{Clock, InstrumentKey, Mode};
+use strikewire_registry::{ChainQuery, Expiring, Ladder, LadderId, OtherExchange, Registry};
+use strikewire_store::Reader;
+use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey, Mode};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::{ChainAsk, Command, Reply};
+use crate::command::{ChainAsk, Command, Envelope, Reply};
 use crate::hub::ANSWERS;
 use crate::item::Holding;
-use crate::price::source_price;
+use crate::master::{Master, Shared as SharedMaster};
+use crate::owner::{legs, middle_window, source_leg};
+use crate::plan::Want;
+use crate::price::{Pricing, source_price};
 use crate::tick::Wakers;
 use crate::{
-    Added, ChainAnswer, ChainRequest, Config, Counters, Error, Explanation, ItemFilter,
-    ItemRequest, ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
+    ActiveRow, Added, ChainAnswer, ChainRequest, Config, Counters, DryRun, Error, Explanation,
+    ItemFilter, ItemRequest, ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
 
 /// Asks the running gateway. Cheap to clone; every clone is the same gateway.
@@ -26,50 +30,50 @@ pub struct Gateway {
     shared: Arc<Shared>,
 }
 
+/// What every clone of the handle shares.
 #[derive(Debug)]
-struct Shared {
-    config: Config,
-    registry: Arc<Registry>,
-    table: Arc<Table>,
-    clock: Clock,
-    commands: mpsc::Sender<Command>,
-    wakers: Arc<Wakers>,
-    counters: Arc<Counters>,
-    readiness: Arc<ArcSwap<Readiness>>,
-    last_id: AtomicU64,
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) master: SharedMaster,
+    pub(crate) calendar: Arc<Calendar>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) clock: Clock,
+    pub(crate) commands: mpsc::Sender<Envelope>,
+    pub(crate) wakers: Arc<Wakers>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) readiness: Arc<ArcSwap<Readiness>>,
+    pub(crate) audit: Option<Reader>,
+    pub(crate) last_id: AtomicU64,
 }
 
 impl Gateway {
-    #[allow(clippy::too_many_arguments)] // called once, by `build`
-    pub(crate) fn new(
-        config: Config,
-        registry: Arc<Registry>,
-        table: Arc<Table>,
-        clock: Clock,
-        commands: mpsc::Sender<Command>,
-        wakers: Arc<Wakers>,
-        counters: Arc<Counters>,
-        readiness: Arc<ArcSwap<Readiness>>,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                config,
-                registry,
-                table,
-                clock,
-                commands,
-                wakers,
-                counters,
-                readiness,
-                last_id: AtomicU64::new(0),
-            }),
+            shared: Arc::new(shared),
         }
     }
 
-    /// The instrument master.
+    /// The instrument master in force. Another may be in force a moment later; who holds
+    /// this one sees it whole.
     #[must_use]
-    pub fn registry(&self) -> &Arc<Registry> {
-        &self.shared.registry
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.shared.master.load().registry)
+    }
+
+    pub(crate) fn master(&self) -> Arc<Master> {
+        self.shared.master.load_full()
+    }
+
+    /// When markets trade.
+    #[must_use]
+    pub fn calendar(&self) -> &Calendar {
+        &self.shared.calendar
+    }
+
+    /// Whether the last session of some contracts has ended.
+    #[must_use]
+    pub fn has_ended(&self, it: &Expiring<'_>) -> bool {
+        crate::owner::ended(&self.shared.calendar, self.shared.clock.now(), it)
     }
 
     /// The clock that everything runs by.
@@ -117,26 +121,27 @@ impl Gateway {
         &self,
         request: &ItemRequest,
     ) -> Result<(Added, Option<OtherExchange>), Error> {
-        let (spec, warning) = self.resolve_item(request)?;
-        let _hold = match (spec.holding, request.price) {
-            (Holding::Chain { ladder, width }, None) => {
-                let ladder = self.registry().ladder_at(ladder);
-                self.await_price(ladder, Some((width, spec.mode))).await?
-            }
-            _ => None,
-        };
-        let ask = ChainAsk {
-            price: request.price,
-            force: request.force,
-        };
-        let added = self
-            .ask(|reply| Command::Add {
-                ask,
-                spec: Box::new(spec),
-                reply,
-            })
-            .await?;
-        Ok((added, warning))
+        self.in_master(|master| async move {
+            let (spec, warning) = self.resolve_item(&master.registry, request)?;
+            let _hold = match (spec.holding, request.price) {
+                (Holding::Chain { ladder, width }, None) => {
+                    let ladder = master.registry.ladder_at(ladder);
+                    let claim = Some((width, spec.mode));
+                    self.await_price(&master, ladder, claim).await?
+                }
+                _ => None,
+            };
+            let ask = ChainAsk {
+                price: request.price,
+                force: request.force,
+            };
+            let spec = Box::new(spec);
+            let added = self
+                .ask_of(&master, |reply| Command::Add { ask, spec, reply })
+                .await?;
+            Ok((added, warning))
+        })
+        .await
     }
 
     /// Removes an item from a watchlist.
@@ -183,33 +188,36 @@ impl Gateway {
         &self,
         request: &ChainRequest,
     ) -> Result<(ChainAnswer, Option<OtherExchange>), Error> {
-        let (ladder, width, warning) = self.resolve_chain(request)?;
-        let _hold = match request.price {
-            None => self.await_price(ladder, None).await?,
-            Some(_) => None,
-        };
-        let (ladder, ask) = (
-            ladder.id(),
-            ChainAsk {
-                price: request.price,
-                force: request.force,
-            },
-        );
-        let answer = self
-            .ask(|reply| Command::ReadChain {
-                ladder,
-                width,
-                ask,
-                reply,
-            })
-            .await?;
-        Ok((answer, warning))
+        self.in_master(|master| async move {
+            let (ladder, width, warning) = self.resolve_chain(&master.registry, request)?;
+            let _hold = match request.price {
+                None => self.await_price(&master, ladder, None).await?,
+                Some(_) => None,
+            };
+            let (ladder, ask) = (
+                ladder.id(),
+                ChainAsk {
+                    price: request.price,
+                    force: request.force,
+                },
+            );
+            let answer = self
+                .ask_of(&master, |reply| Command::ReadChain {
+                    ladder,
+                    width,
+                    ask,
+                    reply,
+                })
+                .await?;
+            Ok((answer, warning))
+        })
+        .await
     }
 
     /// A calculated chain in the form of the contract.
     #[must_use]
     pub fn render(&self, answer: &ChainAnswer) -> ChainView {
-        render(self.registry(), answer)
+        render(answer)
     }
 
     /// The last quotes of a chain's contracts, where there are any, by token.
@@ -217,9 +225,9 @@ impl Gateway {
     pub fn chain_quotes(&self, answer: &ChainAnswer) -> Vec<(String, Quote)> {
         answer
             .span
-            .legs(self.registry())
+            .legs(&answer.registry)
             .filter_map(|(idx, _, _)| {
-                let contract = self.registry().instrument(idx);
+                let contract = answer.registry.instrument(idx);
                 Some((contract.token(), self.quote(contract.key())?))
             })
             .collect()
@@ -261,7 +269,139 @@ impl Gateway {
     ///
     /// Safe.
     pub async fn explain(&self, key: InstrumentKey) -> Result<Option<Explanation>, Error> {
-        self.ask(|reply| Command::Explain { key, reply }).await
+        let master = self.master();
+        self.ask_of(&master, |reply| Command::Explain { key, reply })
+            .await
+    }
+
+    /// Everything that somebody holds, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn active(&self) -> Result<Vec<ActiveRow>, Error> {
+        self.ask(|reply| Command::Active { reply }).await
+    }
+
+    /// What some requests would take and evict, together. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When one of them names what is not listed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn plan(&self, requests: &[ItemRequest]) -> Result<DryRun, Error> {
+        self.in_master(|master| async move {
+            let wants = requests
+                .iter()
+                .map(|request| {
+                    let (spec, _) = self.resolve_item(&master.registry, request)?;
+                    let price = request.price;
+                    Ok(Want { spec, price })
+                })
+                .collect::<Result<_, Error>>()?;
+            self.ask_of(&master, |reply| Command::Plan { wants, reply })
+                .await
+        })
+        .await
+    }
+
+    /// Lets go of the tier A claims of all items, which stay on their lists as evicted.
+    /// How many instruments left.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made durable.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may or may not have been done.
+    pub async fn unsubscribe_tier_a(&self) -> Result<usize, Error> {
+        self.ask(|reply| Command::UnsubscribeTierA { reply }).await
+    }
+
+    /// Evens the connections out. How many instruments move.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may or may not have been done.
+    pub async fn rebalance(&self) -> Result<usize, Error> {
+        self.ask(|reply| Command::Rebalance { reply }).await
+    }
+
+    /// Calculates the chains of an expiry anew, on every exchange that lists it. How many
+    /// were known.
+    ///
+    /// # Errors
+    ///
+    /// When it is not listed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may or may not have been done.
+    pub async fn invalidate(&self, symbol: &str, expiry: Expiry) -> Result<usize, Error> {
+        self.in_master(|master| async move {
+            let registry = &master.registry;
+            let mut ladders: Vec<LadderId> = Exchange::ALL
+                .into_iter()
+                .filter_map(|exchange| registry.ladder(exchange, symbol, expiry))
+                .map(|ladder| ladder.id())
+                .collect();
+            if ladders.is_empty() {
+                // Says what is listed instead.
+                let query = ChainQuery {
+                    symbol,
+                    kind: None,
+                    exchange: None,
+                    expiry: Some(expiry),
+                };
+                ladders.push(registry.resolve_chain(&query)?.ladder.id());
+            }
+            self.ask_of(&master, |reply| Command::Invalidate { ladders, reply })
+                .await
+        })
+        .await
+    }
+
+    /// Goes over to the instrument master of another day. Claims are carried over by
+    /// contract.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may or may not have been done.
+    pub async fn swap_master(&self, registry: Arc<Registry>) -> Result<(), Error> {
+        self.ask(|reply| Command::SwapMaster { registry, reply })
+            .await
+    }
+
+    /// Says that the instrument master of the day cannot be had, and why; or that it can.
+    /// Readiness shows it.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may or may not have been said.
+    pub async fn master_stale(&self, detail: Option<String>) {
+        let _ = self.send(Command::MasterStale { detail }).await;
+    }
+
+    /// Where the audit log is read; none when the gateway keeps none.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Reader> {
+        self.shared.audit.as_ref()
     }
 
     /// Opens a stream: a handle to subscribe with, and the messages for the client.
@@ -295,14 +435,32 @@ impl Gateway {
         self.shared.last_id.fetch_add(1, Relaxed) + 1
     }
 
+    /// Does `work` with the master in force, again should another one come in between.
+    pub(crate) async fn in_master<T, F>(&self, mut work: impl FnMut(Arc<Master>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        loop {
+            match work(self.master()).await {
+                Err(Error::MasterChanged) => {}
+                done => return done,
+            }
+        }
+    }
+
     async fn send(&self, command: Command) -> Result<(), Error> {
+        self.send_of(self.shared.master.load().number, command).await
+    }
+
+    async fn send_of(&self, master: u64, command: Command) -> Result<(), Error> {
         self.shared
             .commands
-            .send(command)
+            .send(Envelope { master, command })
             .await
             .map_err(|_| Error::Stopping)
     }
 
+    /// Asks something that means the same in every master.
     pub(crate) async fn ask<T>(
         &self,
         command: impl FnOnce(Reply<T>) -> Command,
@@ -312,13 +470,26 @@ impl Gateway {
         answer.await.unwrap_or(Err(Error::Stopping))
     }
 
+    /// Asks something whose ladders and instruments were found in `master`.
+    pub(crate) async fn ask_of<T>(
+        &self,
+        master: &Master,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send_of(master.number, command(reply)).await?;
+        answer.await.unwrap_or(Err(Error::Stopping))
+    }
+
     /// Sends a command from where nothing can be awaited.
     pub(crate) fn send_detached(&self, command: Command) {
-        if let Err(mpsc::error::TrySendError::Full(command)) =
-            self.shared.commands.try_send(command)
+        let master = self.shared.master.load().number;
+        let envelope = Envelope { master, command };
+        if let Err(mpsc::error::TrySendError::Full(envelope)) =
+            self.shared.commands.try_send(envelope)
         {
-            let gateway = self.clone();
-            tokio::spawn(async move { gateway.send(command).await });
+            let commands = self.shared.commands.clone();
+            tokio::spawn(async move { commands.send(envelope).await });
         }
     }
 
@@ -327,13 +498,19 @@ impl Gateway {
     /// width and mode of the chain that will be claimed; none to read it only.
     pub(crate) async fn await_price(
         &self,
+        master: &Master,
         ladder: Ladder<'_>,
         claim: Option<(Width, Mode)>,
     ) -> Result<Option<Hold>, Error> {
         let source = crate::owner::source_of(ladder)?;
         let known = || {
-            let now = self.shared.clock.now();
-            source_price(&self.shared.table, &self.shared.config, now, source.key())
+            let pricing = Pricing {
+                table: &self.shared.table,
+                config: &self.shared.config,
+                calendar: &self.shared.calendar,
+                registry: &master.registry,
+            };
+            source_price(&pricing, self.shared.clock.now(), source.key())
         };
         if known().is_some() {
             return Ok(None);
@@ -342,17 +519,14 @@ impl Gateway {
             gateway: self.clone(),
             request: self.next_id(),
         };
-        let leg = Leg {
-            key: source.key(),
-            step: source.tick(),
-            mode: Mode::Ticker,
-            role: Role::Underlying,
-            distance: 0,
-        };
+        let leg = source_leg(source);
         let chain = claim
-            .map(|(width, mode)| crate::owner::middle_legs(self.registry(), ladder, width, mode))
+            .map(|(width, mode)| {
+                let window = middle_window(ladder, width)?;
+                legs(&master.registry, window.span(), mode)
+            })
             .transpose()?;
-        self.ask(|reply| Command::Hold {
+        self.ask_of(master, |reply| Command::Hold {
             request: hold.request,
             leg,
             chain,
@@ -399,9 +573,9 @@ impl Drop for Hold {
 }
 
 /// A calculated chain in the form of the contract.
-pub(crate) fn render(registry: &Registry, answer: &ChainAnswer) -> ChainView {
+pub(crate) fn render(answer: &ChainAnswer) -> ChainView {
     ChainView::new(
-        &answer.span.window(registry, answer.price.price),
+        &answer.span.window(&answer.registry, answer.price.price),
         &ChainFacts {
             price_source: answer.price.source,
             price_time: answer.price.time,

@@ -39,7 +39,8 @@ pub(crate) enum HubCommand {
         items: Vec<Item>,
         mode: Mode,
         class: Class,
-        ack: Message,
+        /// Absent: the client did not ask for it just now.
+        ack: Option<Message>,
     },
     Chain {
         client: ClientId,
@@ -47,7 +48,8 @@ pub(crate) enum HubCommand {
         chain: ChainId,
         mode: Mode,
         class: Class,
-        ack: Message,
+        /// Absent: the client did not ask for it just now.
+        ack: Option<Message>,
     },
     Unsubscribe {
         client: ClientId,
@@ -95,6 +97,14 @@ impl Queues {
         {
             // The socket's task sees its queue end and closes with a reason.
             self.by_client.remove(&client);
+        }
+    }
+}
+
+impl Queues {
+    fn answer_if(&mut self, client: ClientId, message: Option<Message>) {
+        if let Some(message) = message {
+            self.answer(client, message);
         }
     }
 }
@@ -154,7 +164,8 @@ pub(crate) async fn run(
             () = wakers.batch.notified() => {
                 hub.flush(Class::ALL[0], &mut queues);
             }
-            _ = beat.tick() => {
+            // Without clients there is nothing to send.
+            _ = beat.tick(), if !queues.by_client.is_empty() => {
                 beats += 1;
                 if beats.is_multiple_of(BEATS_PER_SECOND) {
                     record(hub.stats());
@@ -185,6 +196,7 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
         HubCommand::Close { client } => {
             queues.by_client.remove(&client);
             hub.remove_client(client);
+            record(hub.stats());
         }
         HubCommand::Ticks {
             client,
@@ -194,7 +206,7 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
             class,
             ack,
         } => {
-            queues.answer(client, ack);
+            queues.answer_if(client, ack);
             hub.subscribe_ticks(client, sub, &items, mode, class);
         }
         HubCommand::Chain {
@@ -205,15 +217,13 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
             class,
             ack,
         } => {
-            queues.answer(client, ack);
+            queues.answer_if(client, ack);
             hub.subscribe_chain(client, sub, chain, mode, class);
             hub.flush(class, queues);
         }
         HubCommand::Unsubscribe { client, sub, ack } => {
             hub.unsubscribe(client, sub);
-            if let Some(ack) = ack {
-                queues.answer(client, ack);
-            }
+            queues.answer_if(client, ack);
         }
         HubCommand::SetChain { chain, body } => hub.set_chain(chain, *body),
         HubCommand::RemoveChain { chain } => hub.remove_chain(chain),

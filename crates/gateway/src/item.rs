@@ -4,6 +4,7 @@ use core::str::FromStr;
 use serde::Serialize;
 use strikewire_chain::Width;
 use strikewire_registry::{Kind, LadderId, Registry};
+use strikewire_store::List;
 use strikewire_types::{Exchange, Expiry, InstrumentKey, Mode, ParseError, Tier, Utc};
 
 /// What kind of thing an item of a watchlist is.
@@ -98,15 +99,6 @@ impl Serialize for InstrumentType {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
-}
-
-/// Which list of a user an item is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum List {
-    /// The watchlist.
-    Watchlist,
-    /// Chains subscribed explicitly, without being watched.
-    Explicit,
 }
 
 /// Where an item stands.
@@ -206,6 +198,8 @@ pub struct ItemView {
     pub added_at: Utc,
     /// Counts additions; a later one has a larger number.
     pub added_order: u64,
+    /// The trading day whose end clears it, as `2026-02-09`.
+    pub trading_day: String,
     /// Option contracts held; 0 for a single instrument.
     pub strikes_subscribed: usize,
     /// Where it stands.

@@ -25,8 +25,9 @@
 //!
 //! use strikewire_broker::{Capabilities, Error, Feed, Port, Sink};
 //! use strikewire_gateway::registry::{LoadOptions, Registry};
+//! use strikewire_gateway::calendar::Calendar;
 //! use strikewire_gateway::types::Clock;
-//! use strikewire_gateway::{Config, MemoryJournal, Parts, build};
+//! use strikewire_gateway::{Config, MemoryJournal, Parts, Setup, build};
 //!
 //! struct Silent;
 //!
@@ -50,7 +51,16 @@
 //! let registry = Arc::new(Registry::from_reader(master.as_bytes(), &options)?);
 //!
 //! let Parts { gateway, feed, owner, hub } =
-//!     build(Config::default(), registry, Clock::system(), Silent, MemoryJournal::new)?;
+//!     build(Setup {
+//!         config: Config::default(),
+//!         registry,
+//!         clock: Clock::system(),
+//!         calendar: Calendar::builtin(),
+//!         feed: Silent,
+//!         journal: MemoryJournal::new,
+//!         recovered: Default::default(),
+//!         audit: None,
+//!     })?;
 //! let owner = tokio::spawn(owner);
 //! let hub = tokio::spawn(hub);
 //! feed().await?;
@@ -71,12 +81,15 @@ mod handle;
 mod hub;
 mod item;
 mod journal;
+mod master;
 mod owner;
 mod parts;
+mod plan;
 mod price;
 mod resolve;
 mod status;
 mod tick;
+mod tier_b;
 
 pub use client::StreamClient;
 pub use command::{Added, ChainAnswer, Removed};
@@ -84,19 +97,22 @@ pub use config::Config;
 pub use error::Error;
 pub use handle::Gateway;
 pub use hub::CLIENT_STALL_LIMIT;
-pub use item::{InstrumentType, ItemFilter, ItemState, ItemView, List};
-pub use journal::{Durability, Entry, Journal, MemoryJournal, Seq};
-pub use parts::{FeedTask, Parts, Task, build};
+pub use item::{InstrumentType, ItemFilter, ItemState, ItemView};
+pub use journal::{Journal, MemoryJournal};
+pub use parts::{FeedTask, Parts, Setup, Task, build};
+pub use plan::{DryRun, EvictView, StandingPlan, StandingWindow, plan_standing};
 pub use price::SourcePrice;
 pub use resolve::{ChainRequest, ItemRequest, TicksRequest};
 pub use status::{
-    ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView, Readiness,
-    Reason, StatusView, WsStatus,
+    ActiveRow, ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView, Readiness,
+    Reason, StatusView, TierBView, WaitingView, WsStatus,
 };
+pub use strikewire_store::List;
+pub use tier_b::{Contracts, TierBRule};
 pub use tick::TickPath;
 
 /// The words of the gateway's answers, for those who use it alone.
 pub use {
-    strikewire_chain as chain, strikewire_registry as registry,
-    strikewire_subscriptions as subscriptions, strikewire_types as types,
+    strikewire_calendar as calendar, strikewire_chain as chain, strikewire_registry as registry,
+    strikewire_store as store, strikewire_subscriptions as subscriptions, strikewire_types as types,
 };

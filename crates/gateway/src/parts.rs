@@ -1,20 +1,24 @@
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::AtomicU64;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_broker::{self as broker, Feed, port};
+use strikewire_calendar::Calendar;
 use strikewire_fanout::Hub;
 use strikewire_registry::Registry;
+use strikewire_store::{Outcome, Reader, Recovered};
 use strikewire_subscriptions::Book;
 use strikewire_types::Clock;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-use crate::handle::Gateway;
+use crate::handle::{Gateway, Shared};
+use crate::master::Master;
 use crate::owner::{self, Inputs, Made, Owner};
 use crate::tick::{TickPath, Wakers};
-use crate::{Config, Counters, Durability, Journal, Readiness, hub};
+use crate::{Config, Counters, Journal, Readiness, hub};
 
 /// Commands that may wait for the owner before those who send them wait too.
 const COMMAND_QUEUE: usize = 1024;
@@ -47,25 +51,59 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// What a gateway is made of.
+pub struct Setup<Fd, M> {
+    /// How it behaves.
+    pub config: Config,
+    /// The instrument master of the day.
+    pub registry: Arc<Registry>,
+    /// What everything runs by.
+    pub clock: Clock,
+    /// When markets trade.
+    pub calendar: Calendar,
+    /// The broker's feed.
+    pub feed: Fd,
+    /// Makes the journal out of the sender through which it reports what is durable.
+    pub journal: M,
+    /// What was held before a restart.
+    pub recovered: Recovered,
+    /// Where the audit log is read; absent: there is none.
+    pub audit: Option<Reader>,
+}
+
+impl<Fd, M> fmt::Debug for Setup<Fd, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Makes a gateway of its parts.
-///
-/// `journal` gets the sender through which it reports what is durable.
 ///
 /// # Errors
 ///
 /// When the capacities of the configuration make no sense.
 pub fn build<Fd, J, M>(
-    config: Config,
-    registry: Arc<Registry>,
-    clock: Clock,
-    feed: Fd,
-    journal: M,
+    setup: Setup<Fd, M>,
 ) -> Result<Parts, strikewire_subscriptions::ConfigError>
 where
     Fd: Feed + Send + 'static,
     J: Journal + 'static,
-    M: FnOnce(UnboundedSender<Durability>) -> J,
+    M: FnOnce(UnboundedSender<Outcome>) -> J,
 {
+    let Setup {
+        config,
+        registry,
+        clock,
+        calendar,
+        feed,
+        journal,
+        recovered,
+        audit,
+    } = setup;
+    let master = Master::first(registry);
+    let calendar = Arc::new(calendar);
     let book = Book::new(config.book)?;
     let connections = config.book.connections;
     let (table, writer) = strikewire_quotes::table(config.book.slots());
@@ -77,7 +115,7 @@ where
     let (port, link) = port(connections);
     let (tick_tx, tick_rx) = mpsc::unbounded_channel();
     let (command_tx, command_rx) = mpsc::channel(COMMAND_QUEUE);
-    let (durable_tx, durable_rx) = mpsc::unbounded_channel();
+    let (outcome_tx, outcome_rx) = mpsc::unbounded_channel();
     let (hub_tx, hub_rx) = mpsc::unbounded_channel();
 
     let path = TickPath::new(
@@ -91,12 +129,14 @@ where
     let hub = Hub::new(table.clone(), config.seed);
     let owner = Owner::new(Made {
         config: config.clone(),
-        registry: registry.clone(),
+        master: master.clone(),
+        calendar: calendar.clone(),
+        recovered,
         table: table.clone(),
         counters: counters.clone(),
         readiness: readiness.clone(),
         hub: hub_tx,
-        journal: Box::new(journal(durable_tx)),
+        journal: Box::new(journal(outcome_tx)),
         book,
         now,
     });
@@ -104,19 +144,22 @@ where
         link,
         ticks: tick_rx,
         commands: command_rx,
-        durability: durable_rx,
+        outcomes: outcome_rx,
     };
     Ok(Parts {
-        gateway: Gateway::new(
+        gateway: Gateway::new(Shared {
             config,
-            registry,
+            master,
+            calendar,
             table,
             clock,
-            command_tx,
-            wakers.clone(),
+            commands: command_tx,
+            wakers: wakers.clone(),
             counters,
             readiness,
-        ),
+            audit,
+            last_id: AtomicU64::new(0),
+        }),
         feed: Box::new(move || Box::pin(feed.run(port, path))),
         owner: Box::pin(owner::run(owner, inputs, clock)),
         hub: Box::pin(hub::run(hub, hub_rx, wakers)),

@@ -2,7 +2,7 @@
 
 use strikewire_chain::Width;
 use strikewire_fanout::Class;
-use strikewire_registry::{ChainQuery, Instrument, Kind, Ladder, OtherExchange};
+use strikewire_registry::{ChainQuery, Expiring, Instrument, Kind, Ladder, OtherExchange, Registry};
 use strikewire_subscriptions::{Leg, Role};
 use strikewire_types::{Exchange, Expiry, Mode, Price, Tier};
 
@@ -67,11 +67,13 @@ pub struct TicksRequest {
 }
 
 impl Gateway {
-    pub(crate) fn resolve_chain(
+    pub(crate) fn resolve_chain<'a>(
         &self,
+        registry: &'a Registry,
         request: &ChainRequest,
-    ) -> Result<(Ladder<'_>, Width, Option<OtherExchange>), Error> {
-        let resolved = self.registry().resolve_chain(&ChainQuery {
+    ) -> Result<(Ladder<'a>, Width, Option<OtherExchange>), Error> {
+        let ended = |it: &Expiring<'_>| self.has_ended(it);
+        let resolved = registry.current(&ended).resolve_chain(&ChainQuery {
             symbol: &request.symbol,
             kind: None,
             exchange: request.exchange,
@@ -88,10 +90,35 @@ impl Gateway {
         })
     }
 
+    /// Refuses contracts whose last session has ended: nobody trades them any more.
+    pub(crate) fn must_be_current(
+        &self,
+        registry: &Registry,
+        contracts: Option<Expiring<'_>>,
+    ) -> Result<(), Error> {
+        let Some(it) = contracts.filter(|it| self.has_ended(it)) else {
+            return Ok(());
+        };
+        let ended = |it: &Expiring<'_>| self.has_ended(it);
+        let current = registry.current(&ended);
+        let choices = match current.expiries(Some(it.exchange), it.symbol) {
+            Ok((_, expiries)) => expiries.into_iter().map(|(expiry, _)| expiry).collect(),
+            Err(_) => Vec::new(),
+        };
+        Err(Error::ExpiryEnded {
+            symbol: it.symbol.to_owned(),
+            expiry: it.expiry,
+            choices,
+        })
+    }
+
     pub(crate) fn resolve_item(
         &self,
+        registry: &Registry,
         request: &ItemRequest,
     ) -> Result<(ItemSpec, Option<OtherExchange>), Error> {
+        let ended = |it: &Expiring<'_>| self.has_ended(it);
+        let current = registry.current(&ended);
         let query = ChainQuery {
             symbol: &request.symbol,
             kind: request
@@ -101,20 +128,20 @@ impl Gateway {
             expiry: request.expiry,
         };
         let single = match request.instrument_type {
-            Some(InstrumentType::Equity) => Some(
-                self.registry()
-                    .resolve_equity(request.exchange, &request.symbol)?,
-            ),
-            Some(InstrumentType::Future) => Some(self.registry().resolve_future(&query)?),
+            Some(InstrumentType::Equity) => {
+                Some(registry.resolve_equity(request.exchange, &request.symbol)?)
+            }
+            Some(InstrumentType::Future) => Some(current.resolve_future(&query)?),
             _ => None,
         };
         let (symbol, exchange, expiry, instrument_type, holding, warning, mode) = match single {
             Some(found) => {
                 let instrument = found.instrument;
+                self.must_be_current(registry, instrument.expiring())?;
                 // It means nothing here, but a bad one is a mistake here too.
                 request.width.map(u32::from).map(Width::new).transpose()?;
                 (
-                    instrument.symbol(),
+                    name_of(instrument),
                     instrument.exchange(),
                     instrument.expiry(),
                     match instrument.kind() {
@@ -129,10 +156,11 @@ impl Gateway {
                 )
             }
             None => {
-                let resolved = self.registry().resolve_chain(&query)?;
+                let resolved = current.resolve_chain(&query)?;
                 let ladder = resolved.ladder;
+                self.must_be_current(registry, Some(ladder.expiring()))?;
                 (
-                    ladder.symbol(),
+                    ladder.symbol().to_owned(),
                     ladder.exchange(),
                     Some(ladder.expiry()),
                     InstrumentType::of_options(ladder.kind()),
@@ -179,5 +207,20 @@ pub(crate) fn leg(instrument: Instrument<'_>, mode: Mode) -> Leg {
         mode,
         role: Role::Contract,
         distance: 0,
+    }
+}
+
+/// What an item on one instrument is called: the symbol, and for an equity of another
+/// series than the usual one that too, `MOTHERSON-D1`.
+fn name_of(instrument: Instrument<'_>) -> String {
+    match instrument.kind() {
+        Kind::Equity => {
+            let token = instrument.token();
+            match token.split_once(':') {
+                Some((_, name)) => name.to_owned(),
+                None => token,
+            }
+        }
+        _ => instrument.symbol().to_owned(),
     }
 }

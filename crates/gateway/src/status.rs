@@ -3,7 +3,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strikewire_types::{ConnId, Mode, Mono, Tier, Utc};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Tier, Utc};
 
 /// What the feed thread counts.
 #[derive(Debug)]
@@ -213,6 +213,49 @@ pub struct StatusView {
     pub lingering: usize,
     /// Instruments that wait for room on a connection.
     pub unplaced: usize,
+    /// What is always on.
+    pub tier_b: TierBView,
+}
+
+/// The always-on windows and futures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TierBView {
+    /// How many there are.
+    pub windows: usize,
+    /// How many are held.
+    pub held: usize,
+    /// Those that are not held yet, and why.
+    pub waiting: Vec<WaitingView>,
+    /// Symbols of the configuration on which nothing of the kind is listed.
+    pub not_listed: Vec<String>,
+}
+
+/// An always-on window that is not held yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitingView {
+    /// Which one.
+    pub window: String,
+    /// Why it waits.
+    pub reason: String,
+}
+
+/// One instrument that somebody holds.
+#[derive(Debug, Clone, Copy)]
+pub struct ActiveRow {
+    /// Which one.
+    pub key: InstrumentKey,
+    /// The highest tier it is held in.
+    pub tier: Tier,
+    /// The highest mode it is held in.
+    pub mode: Mode,
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    pub state: &'static str,
+    /// Its connection; absent while it waits for one.
+    pub connection: Option<ConnId>,
+    /// Since when it is desired.
+    pub since: Utc,
+    /// How many hold it.
+    pub holders: usize,
 }
 
 /// Who holds an instrument.
@@ -231,6 +274,9 @@ pub struct HolderView {
     pub mode: Mode,
     /// Since when.
     pub since: Utc,
+    /// Whose claims made room for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub displaced: Vec<String>,
 }
 
 /// All about the subscription of one instrument.
@@ -241,7 +287,7 @@ pub struct Explanation {
     /// The highest mode it is held in.
     pub mode: Mode,
     /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
-    pub state: String,
+    pub state: &'static str,
     /// Its connection; absent while it waits for one.
     pub connection: Option<ConnId>,
     /// Since when it is desired.

@@ -1,7 +1,7 @@
 use core::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use strikewire_types::{Mono, Now, Slot, Tier};
+use strikewire_types::{InstrumentKey, Mono, Now, Slot, Tier};
 
 use crate::claims::{ClaimId, Claims, Held};
 use crate::instruments::{Cx, LetGo};
@@ -66,6 +66,10 @@ impl Book {
     /// A plan is for the book it was made from. If anything changed in between it is
     /// made again; should that be refused, nobody is evicted and what has no room
     /// waits.
+    ///
+    /// Claims that are admitted again in the order of their last use, from the least
+    /// recent on, have that order again; see
+    /// [`ClaimView::used`](crate::ClaimView::used).
     pub fn apply(&mut self, now: Now, plan: Plan, effects: &mut Vec<Effect>) -> Applied {
         let plan = if plan.version == self.version {
             plan
@@ -77,7 +81,7 @@ impl Book {
         let mut cx = Cx { now, effects };
         let old = self.claims.find(plan.owner);
         let old_tier = old.map_or(plan.tier, |id| self.claims.get(id).tier);
-        let id = self.claims.claim(now, plan.owner, plan.tier);
+        let id = self.claims.claim(now, plan.owner, plan.tier, plan.user);
         let goes = LetGo {
             owner: plan.owner,
             why: Why::Replaced,
@@ -128,10 +132,59 @@ impl Book {
         self.finish(&mut cx);
     }
 
-    /// Ends the claim of `owner`. What nobody else holds leaves the wire at once.
+    /// Ends the claim of `owner`. What nobody else holds leaves the wire at once, as
+    /// far as the book is concerned: its message goes out when its connection is polled.
+    ///
+    /// What is on a wire and is asked for again before that, in the same mode, stays
+    /// there as if it had never been let go: the same slot, no message, and between
+    /// [`Effect::Undesired`] and [`Effect::Desired`] neither [`Effect::Unbind`] nor
+    /// [`Effect::Bind`]. So all claims can be released and others admitted in one turn,
+    /// as on a change of day, and the wires see the difference. What was on no wire,
+    /// since it had not been sent or its connection is down, goes at once and gets a
+    /// slot anew.
     pub fn release(&mut self, now: Now, owner: Owner, effects: &mut Vec<Effect>) -> Released {
         let mut cx = Cx { now, effects };
         let released = self.drop_claim(&mut cx, owner, Why::Released);
+        self.finish(&mut cx);
+        released
+    }
+
+    /// Lets go of some legs of the claim of `owner`: those for which `go` is true. What
+    /// nobody else holds leaves the wire at once. It is not a use. A claim that holds
+    /// nothing any more ends.
+    ///
+    /// What is returned counts the legs that went.
+    pub fn drop_legs(
+        &mut self,
+        now: Now,
+        owner: Owner,
+        mut go: impl FnMut(InstrumentKey) -> bool,
+        effects: &mut Vec<Effect>,
+    ) -> Released {
+        let mut cx = Cx { now, effects };
+        let Some(id) = self.claims.find(owner) else {
+            return Released::default();
+        };
+        let claim = self.claims.get(id);
+        let tier = claim.tier;
+        let (gone, kept): (Vec<Held>, Vec<Held>) = claim
+            .legs
+            .iter()
+            .partition(|leg| go(self.table[leg.slot].key));
+        if gone.is_empty() {
+            return Released::default();
+        }
+        if kept.is_empty() {
+            self.claims.remove(owner);
+        } else {
+            self.claims.set_legs(id, kept);
+        }
+        let goes = LetGo {
+            owner,
+            why: Why::Released,
+            lingers: false,
+        };
+        let released = self.let_go(&mut cx, tier, &gone, goes);
         self.finish(&mut cx);
         released
     }
@@ -161,9 +214,8 @@ impl Book {
         known: &[Wanted],
         goes: LetGo,
     ) -> (Vec<Held>, usize) {
-        let claim = self.claims.get_mut(id);
-        let tier = claim.tier;
-        let old = core::mem::take(&mut claim.legs);
+        let tier = self.claims.get(id).tier;
+        let old = self.claims.set_legs(id, Vec::new());
         let mut old = old.into_iter().peekable();
         let mut held = Vec::with_capacity(known.len());
         let mut outgoing = Vec::new();
@@ -204,42 +256,47 @@ impl Book {
 
     /// Adds legs without a slot to what a claim holds, the most valuable first.
     fn enter_all(&mut self, cx: &mut Cx<'_>, id: ClaimId, mut held: Vec<Held>, fresh: &[Wanted]) {
-        let claim = self.claims.get(id);
-        let (owner, tier) = (claim.owner, claim.tier);
-        let rank = |wanted: &Wanted| claim.rank(wanted.leg.role, wanted.leg.distance);
-        let mut fresh: Vec<(Rank, &Wanted)> = fresh.iter().map(|leg| (rank(leg), leg)).collect();
-        fresh.sort_by_key(|&(rank, _)| rank);
         held.reserve_exact(fresh.len());
-        for (rank, wanted) in fresh {
+        for at in by_worth(fresh) {
+            let wanted = &fresh[at];
+            let claim = self.claims.get(id);
             let hold = Hold {
-                tier,
+                tier: claim.tier,
                 mode: wanted.leg.mode,
             };
-            let slot = self.enter(cx, &wanted.leg, hold, rank, owner);
+            let rank = claim.rank(wanted.leg.role, wanted.leg.distance);
+            let slot = self.enter(cx, &wanted.leg, hold, rank, claim.owner);
             held.push(wanted.held_in(slot));
         }
         held.sort_unstable_by_key(|leg| leg.slot);
-        self.claims.get_mut(id).legs = held;
+        self.claims.set_legs(id, held);
     }
 
     fn drop_claim(&mut self, cx: &mut Cx<'_>, owner: Owner, why: Why) -> Released {
-        let mut released = Released::default();
         let Some(claim) = self.claims.remove(owner) else {
-            return released;
+            return Released::default();
         };
-        self.version += 1;
-        let how = LetGo {
+        let goes = LetGo {
             owner,
             why,
             lingers: false,
         };
-        released.held = claim.legs.len();
-        for leg in &claim.legs {
+        self.let_go(cx, claim.tier, &claim.legs, goes)
+    }
+
+    /// A claim in `tier` holds these legs no more.
+    fn let_go(&mut self, cx: &mut Cx<'_>, tier: Tier, legs: &[Held], goes: LetGo) -> Released {
+        self.version += 1;
+        let mut released = Released {
+            held: legs.len(),
+            ..Released::default()
+        };
+        for leg in legs {
             let hold = Hold {
-                tier: claim.tier,
+                tier,
                 mode: leg.mode,
             };
-            let last = self.lose(cx, leg.slot, hold, leg.distance, how);
+            let last = self.lose(cx, leg.slot, hold, leg.distance, goes);
             let contract = leg.role == Role::Contract;
             released.leaving += usize::from(last);
             released.contracts_held += usize::from(contract);
@@ -249,7 +306,19 @@ impl Book {
     }
 }
 
+/// The legs of one claim from the most valuable on, by index: a sort of plain numbers,
+/// which takes a fraction of one of the legs.
+pub(crate) fn by_worth(legs: &[Wanted]) -> impl Iterator<Item = usize> + use<> {
+    let worth = |(at, wanted): (usize, &Wanted)| {
+        let leg = &wanted.leg;
+        ((leg.role as u64) << 48) | (u64::from(leg.distance) << 32) | at as u64
+    };
+    let mut order: Vec<u64> = legs.iter().enumerate().map(worth).collect();
+    order.sort_unstable();
+    order.into_iter().map(|worth| worth as u32 as usize)
+}
+
 /// The legs that have a slot, and the others.
-fn split(legs: &[Wanted]) -> (&[Wanted], &[Wanted]) {
+pub(crate) fn split(legs: &[Wanted]) -> (&[Wanted], &[Wanted]) {
     legs.split_at(legs.partition_point(|wanted| wanted.slot().is_some()))
 }

@@ -24,6 +24,15 @@ pub struct Config {
     pub quarantine: Duration,
     /// How long after its last use a claim counts as in use.
     pub in_use: Duration,
+    /// The most that the claims of tier A of one user may hold, as the sum of their
+    /// instruments; at least 1. A request over it evicts claims of its own user first,
+    /// and is refused if it is over it alone. A roll is not a request and is not held
+    /// to it. No limit if absent, which is the default.
+    pub quota: Option<usize>,
+    /// Whether users who hold more than their share are evicted before all others; off
+    /// by default. The share is the total, less what tier B holds, divided by the
+    /// number of users with claims of tier A, rounded down.
+    pub fair_share: bool,
 }
 
 impl Default for Config {
@@ -37,6 +46,8 @@ impl Default for Config {
             grace: Duration::from_secs(5),
             quarantine: Duration::from_secs(1),
             in_use: Duration::from_secs(60),
+            quota: None,
+            fair_share: false,
         }
     }
 }
@@ -65,6 +76,9 @@ impl Config {
         if self.per_batch == 0 {
             return Err(ConfigError::PerBatch);
         }
+        if self.quota == Some(0) {
+            return Err(ConfigError::Quota);
+        }
         let most = self.connections.saturating_mul(self.per_connection);
         // Slots are 32 bits wide; this leaves room for those that rest.
         let most = most.min(1 << 24);
@@ -91,6 +105,9 @@ pub enum ConfigError {
     /// Nothing fits into a message.
     #[error("per_batch = 0: expected at least 1 instrument")]
     PerBatch,
+    /// No user could hold anything.
+    #[error("quota = 0: expected at least 1 instrument, or none for no limit")]
+    Quota,
     /// The total is nothing or more than the connections hold.
     #[error("total = {total}: expected 1 to {most} instruments, what the connections hold")]
     Total {

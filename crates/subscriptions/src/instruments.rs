@@ -6,7 +6,7 @@ use strikewire_types::{ConnId, Now, Slot};
 
 use crate::book::Book;
 use crate::rank::Rank;
-use crate::table::{Entry, HOME, Hold, Life, OTHER, Task, Wire};
+use crate::table::{Entry, HOME, Hold, Life, Load, OTHER, Task};
 use crate::{Effect, Leg, Owner, Why};
 
 /// When something happens and where its effects go.
@@ -25,14 +25,31 @@ pub(crate) struct LetGo {
 }
 
 impl Book {
-    /// Changes an instrument and keeps the counts. Everything that is counted
-    /// changes in here.
-    pub(crate) fn update(&mut self, slot: Slot, change: impl FnOnce(&mut Entry)) {
+    /// Changes an instrument, keeps the counts and does what follows from it: queues
+    /// what its wires have to do and ends what has nothing left to do. Everything that
+    /// is counted changes in here, and each instrument is looked up and counted once.
+    pub(crate) fn update(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slot: Slot,
+        change: impl FnOnce(&mut Entry, &mut Vec<Effect>),
+    ) {
         self.version += 1;
         let entry = &mut self.table[slot];
         self.tally.take(entry);
-        change(entry);
-        self.tally.put(entry);
+        change(entry, cx.effects);
+        self.follow(cx, slot);
+        self.tally.put(&self.table[slot]);
+    }
+
+    /// Does what follows from a change of an instrument's wires alone.
+    pub(crate) fn sync(&mut self, cx: &mut Cx<'_>, slot: Slot) {
+        let entry = &self.table[slot];
+        if entry.is_over(HOME) || entry.is_over(OTHER) || entry.lingers_nowhere() {
+            self.update(cx, slot, |_, _| {});
+        } else {
+            self.follow(cx, slot);
+        }
     }
 
     /// Another holder of an instrument that has a slot. Whether it is the only one.
@@ -50,14 +67,13 @@ impl Book {
         }
         self.stop_timer(slot);
         self.rerank(slot, rank);
-        self.update(slot, |entry| {
+        self.table.detail_mut(slot).since = cx.now.utc;
+        self.update(cx, slot, |entry, effects| {
             entry.holds.add(hold);
             entry.follow();
             entry.life = Life::Placed;
-            entry.since = cx.now.utc;
+            effects.push(desired(slot, entry, owner));
         });
-        self.tell_desired(cx, slot, owner);
-        self.sync(cx, slot);
         true
     }
 
@@ -70,22 +86,35 @@ impl Book {
         rank: Rank,
         owner: Owner,
     ) -> Slot {
-        let slot = self.table.take(cx.now, leg.key, leg.step);
         // Behind others that wait it waits too: the most valuable is placed first.
-        let home = if self.waiting.is_empty() {
+        let home = if self.tally.waiting == 0 {
             self.roomiest()
         } else {
             None
         };
-        self.update(slot, |entry| {
-            entry.holds.add(hold);
-            entry.follow();
-            entry.rank = rank;
-            entry.settle_on(home);
-        });
-        self.tell_desired(cx, slot, owner);
-        self.tell_bound(cx, slot);
-        self.sync(cx, slot);
+        self.version += 1;
+        let slot = self.table.take(cx.now, leg.key, leg.step);
+        let entry = &mut self.table[slot];
+        entry.holds.add(hold);
+        entry.shown = hold;
+        entry.rank = rank;
+        cx.effects.push(desired(slot, entry, owner));
+        entry.settle_on(home);
+        // All that follows for something new, without looking for it.
+        if let (Some(home), Some(side)) = (home, &mut entry.sides[HOME]) {
+            let task = Task::Enter(hold.mode);
+            side.task = Some(task);
+            self.conns[home.index()].work.insert(task, rank, slot);
+            cx.effects.push(Effect::Bind {
+                slot,
+                key: leg.key,
+                step: leg.step,
+                home,
+            });
+        } else {
+            self.waiting.insert((rank, slot));
+        }
+        self.tally.put(entry);
         slot
     }
 
@@ -98,20 +127,20 @@ impl Book {
         new: Hold,
         rank: Rank,
     ) {
-        let entry = &self.table[slot];
-        let before = entry.shown;
-        self.rerank(slot, rank.min(entry.rank));
-        if old != Some(new) {
-            self.update(slot, |entry| {
-                if let Some(old) = old {
-                    entry.holds.remove(old);
-                }
-                entry.holds.add(new);
-                entry.follow();
-            });
+        let rank = rank.min(self.table[slot].rank);
+        self.rerank(slot, rank);
+        if old == Some(new) {
+            return;
         }
-        self.tell_changed(cx, slot, before);
-        self.sync(cx, slot);
+        self.update(cx, slot, |entry, effects| {
+            let before = entry.shown;
+            if let Some(old) = old {
+                entry.holds.remove(old);
+            }
+            entry.holds.add(new);
+            entry.follow();
+            effects.extend(changed(slot, entry, before));
+        });
     }
 
     /// A holder lets go. Whether it was the last one.
@@ -124,69 +153,94 @@ impl Book {
         how: LetGo,
     ) -> bool {
         let entry = &self.table[slot];
-        let before = entry.shown;
         if entry.holds.all() > 1 {
-            self.update(slot, |entry| {
+            self.update(cx, slot, |entry, effects| {
+                let before = entry.shown;
                 entry.holds.remove(hold);
                 entry.follow();
+                effects.extend(changed(slot, entry, before));
             });
-            self.tell_changed(cx, slot, before);
-            self.sync(cx, slot);
             return false;
         }
-        cx.effects.push(Effect::Undesired {
-            slot,
-            key: entry.key,
-            owner: how.owner,
-            why: how.why,
-        });
         if entry.life == Life::Waiting {
             self.waiting.remove(&(entry.rank, slot));
         }
-        if let (Life::Moving, Some(home)) = (entry.life, entry.home()) {
-            cx.effects.push(Effect::Homed { slot, conn: home });
+        if entry.is_unsent() {
+            self.forget(cx, slot, how);
+            return true;
         }
         self.stop_timer(slot);
-        self.update(slot, |entry| {
-            entry.holds.remove(hold);
-            entry.life = Life::Leaving;
-            let on_wire = entry.sides[HOME].is_some_and(|side| side.wire != Wire::Idle);
-            if how.lingers && on_wire {
-                entry.life = Life::Lingering;
-                entry.distance = distance;
+        let lingers = how.lingers && self.table[slot].is_on_wire();
+        self.update(cx, slot, |entry, effects| {
+            effects.push(Effect::Undesired {
+                slot,
+                key: entry.key,
+                owner: how.owner,
+                why: how.why,
+            });
+            if let (Life::Moving, Some(conn)) = (entry.life, entry.home()) {
+                effects.push(Effect::Homed { slot, conn });
             }
+            entry.holds.remove(hold);
+            entry.life = if lingers {
+                Life::Lingering
+            } else {
+                Life::Leaving
+            };
         });
-        if self.table[slot].life == Life::Lingering {
+        if lingers {
             let deadline = cx.now.mono + self.config.linger;
-            self.table[slot].deadline = Some(deadline);
+            let detail = self.table.detail_mut(slot);
+            detail.distance = distance;
+            detail.deadline = Some(deadline);
             self.lingering.insert((deadline, Reverse(distance), slot));
         }
-        self.sync(cx, slot);
         true
+    }
+
+    /// The last holder lets go of what no wire was told of, so that it is over at once.
+    /// The same would follow from [`update`](Self::update), with more looking around.
+    fn forget(&mut self, cx: &mut Cx<'_>, slot: Slot, how: LetGo) {
+        self.version += 1;
+        let entry = &self.table[slot];
+        self.tally.take(entry);
+        let key = entry.key;
+        cx.effects.push(Effect::Undesired {
+            slot,
+            key,
+            owner: how.owner,
+            why: how.why,
+        });
+        if let Some(side) = entry.sides[HOME] {
+            if side.task.is_some() {
+                self.conns[side.conn.index()].work.remove();
+            }
+            cx.effects.push(Effect::Unbind { slot, key });
+        }
+        self.table.give_back(cx.now, slot, self.config.quarantine);
     }
 
     /// Assigns an instrument that waited to a connection that has room.
     fn place(&mut self, cx: &mut Cx<'_>, slot: Slot, conn: ConnId) {
-        self.update(slot, |entry| entry.settle_on(Some(conn)));
-        self.tell_bound(cx, slot);
-        self.sync(cx, slot);
+        let step = self.table.detail(slot).step;
+        self.update(cx, slot, |entry, effects| {
+            entry.settle_on(Some(conn));
+            effects.push(Effect::Bind {
+                slot,
+                key: entry.key,
+                step,
+                home: conn,
+            });
+        });
     }
 
-    /// The connection for the next instrument: where the fewest will be once
-    /// everything has settled, then which is charged for the fewest, then the first.
-    /// One that is down takes its share, since it comes back. None when no connection
-    /// has room or the total is reached.
+    /// The connection for the next instrument, as [`roomiest`] says. None when the
+    /// total is reached, too.
     fn roomiest(&self) -> Option<ConnId> {
         if self.tally.charged >= self.config.total {
             return None;
         }
-        self.tally
-            .conns
-            .iter()
-            .enumerate()
-            .filter(|(_, load)| load.charged < self.config.per_connection)
-            .min_by_key(|(_, load)| (load.settled, load.charged))
-            .map(|(conn, _)| ConnId::from_index(conn))
+        roomiest(&self.tally.conns, self.config.per_connection)
     }
 
     /// Ends every public change: room that came goes to those that wait, legs that
@@ -203,10 +257,11 @@ impl Book {
             };
             self.end_linger(cx, slot);
         }
-        for (at, conn) in self.conns.iter().enumerate() {
+        for (at, conn) in self.conns.iter_mut().enumerate() {
+            let id = ConnId::from_index(at);
+            conn.work.tidy(id, &self.table);
             if conn.ready && !conn.work.is_empty() {
-                let conn = ConnId::from_index(at);
-                cx.effects.push(Effect::Wake { conn });
+                cx.effects.push(Effect::Wake { conn: id });
             }
         }
     }
@@ -214,19 +269,22 @@ impl Book {
     /// Sends what lingers on its way out.
     pub(crate) fn end_linger(&mut self, cx: &mut Cx<'_>, slot: Slot) {
         self.stop_timer(slot);
-        self.update(slot, |entry| entry.life = Life::Leaving);
-        self.sync(cx, slot);
+        self.update(cx, slot, |entry, _| entry.life = Life::Leaving);
     }
 
     /// Forgets the linger or the grace of an instrument, if one runs.
     pub(crate) fn stop_timer(&mut self, slot: Slot) {
-        let entry = &mut self.table[slot];
-        let Some(deadline) = entry.deadline.take() else {
+        let life = self.table[slot].life;
+        if !matches!(life, Life::Lingering | Life::Moving) {
+            return;
+        }
+        let detail = self.table.detail_mut(slot);
+        let distance = detail.distance;
+        let Some(deadline) = detail.deadline.take() else {
             return;
         };
-        if entry.life == Life::Lingering {
-            self.lingering
-                .remove(&(deadline, Reverse(entry.distance), slot));
+        if life == Life::Lingering {
+            self.lingering.remove(&(deadline, Reverse(distance), slot));
         } else {
             self.grace.remove(&(deadline, slot));
         }
@@ -242,117 +300,95 @@ impl Book {
             self.waiting.remove(&(entry.rank, slot));
             self.waiting.insert((rank, slot));
         }
-        for side in entry.sides.iter_mut().flatten() {
+        for side in entry.sides.iter().flatten() {
             if let Some(task) = side.task {
                 let work = &mut self.conns[side.conn.index()].work;
-                work.remove(task, entry.rank, slot);
-                work.insert(task, rank, slot);
+                work.rerank(task, rank, slot);
             }
         }
         entry.rank = rank;
     }
 
     /// Brings the queues in line with what an instrument is and what its wires are,
-    /// and ends what has nothing left to do.
-    pub(crate) fn sync(&mut self, cx: &mut Cx<'_>, slot: Slot) {
+    /// and ends what has nothing left to do. The instrument is out of the counts, or
+    /// nothing of it that is counted changes.
+    fn follow(&mut self, cx: &mut Cx<'_>, slot: Slot) {
+        if self.table[slot].lingers_nowhere() {
+            self.stop_timer(slot);
+            self.table[slot].life = Life::Leaving;
+        }
         let entry = &mut self.table[slot];
-        match (entry.life, entry.sides[HOME]) {
-            (Life::Waiting, _) => {
-                self.waiting.insert((entry.rank, slot));
-                return;
-            }
-            (Life::Lingering, Some(home)) if home.wire == Wire::Idle => {
-                self.stop_timer(slot);
-                self.update(slot, |entry| entry.life = Life::Leaving);
-            }
-            _ => {}
+        if entry.life == Life::Waiting {
+            self.waiting.insert((entry.rank, slot));
+            return;
         }
-        if self.sync_side(slot, OTHER) {
-            self.update(slot, |entry| entry.sides[OTHER] = None);
+        for at in [OTHER, HOME] {
+            let Some(mut side) = entry.sides[at] else {
+                continue;
+            };
+            let task = entry.task(at, side.wire);
+            if side.task == task {
+                continue;
+            }
+            let work = &mut self.conns[side.conn.index()].work;
+            if let Some(task) = task {
+                work.insert(task, entry.rank, slot);
+            }
+            if side.task.is_some() {
+                work.remove();
+            }
+            side.task = task;
+            entry.sides[at] = Some(side);
         }
-        if self.sync_side(slot, HOME) {
-            self.update(slot, |entry| entry.sides[HOME] = entry.sides[OTHER].take());
-            if let Some(conn) = self.table[slot].home() {
+        if entry.is_over(OTHER) {
+            entry.sides[OTHER] = None;
+        }
+        if entry.is_over(HOME) {
+            entry.sides[HOME] = entry.sides[OTHER].take();
+            if let Some(conn) = entry.home() {
                 cx.effects.push(Effect::Homed { slot, conn });
             }
         }
-        let entry = &self.table[slot];
+        // The last side of an instrument that nobody holds is over.
         if entry.life == Life::Leaving && entry.home().is_none() {
-            self.leave(cx, slot);
-        }
-    }
-
-    /// Queues what one side needs next. Whether the side is over.
-    fn sync_side(&mut self, slot: Slot, at: usize) -> bool {
-        let entry = &mut self.table[slot];
-        let (kept, lingers) = (entry.keeps(at), entry.life == Life::Lingering);
-        let mode = entry.shown.mode;
-        let Some(side) = &mut entry.sides[at] else {
-            return false;
-        };
-        let conn = &mut self.conns[side.conn.index()];
-        let task = match side.wire {
-            Wire::Idle if kept => Some(Task::Enter(mode)),
-            Wire::Live(old) if !kept => Some(Task::Leave(old)),
-            Wire::Live(old) if old != mode && !lingers => Some(Task::Change(old)),
-            // In flight: what comes next is known when it has been written.
-            _ => None,
-        };
-        if side.task != task {
-            if let Some(task) = side.task {
-                conn.work.remove(task, entry.rank, slot);
+            if entry.bound {
+                let key = entry.key;
+                cx.effects.push(Effect::Unbind { slot, key });
             }
-            if let Some(task) = task {
-                conn.work.insert(task, entry.rank, slot);
-            }
-            side.task = task;
-        }
-        side.wire == Wire::Idle && !kept
-    }
-
-    /// The last side of an instrument that nobody holds is over.
-    fn leave(&mut self, cx: &mut Cx<'_>, slot: Slot) {
-        let entry = &self.table[slot];
-        if entry.bound {
-            let key = entry.key;
-            cx.effects.push(Effect::Unbind { slot, key });
-        }
-        self.update(slot, |entry| entry.life = Life::Vacant);
-        self.table.give_back(cx.now, slot, self.config.quarantine);
-    }
-
-    fn tell_desired(&self, cx: &mut Cx<'_>, slot: Slot, owner: Owner) {
-        let entry = &self.table[slot];
-        cx.effects.push(Effect::Desired {
-            slot,
-            key: entry.key,
-            tier: entry.shown.tier,
-            mode: entry.shown.mode,
-            owner,
-        });
-    }
-
-    fn tell_bound(&self, cx: &mut Cx<'_>, slot: Slot) {
-        let entry = &self.table[slot];
-        if let Some(home) = entry.home() {
-            cx.effects.push(Effect::Bind {
-                slot,
-                key: entry.key,
-                step: entry.step,
-                home,
-            });
+            self.table.give_back(cx.now, slot, self.config.quarantine);
         }
     }
+}
 
-    fn tell_changed(&self, cx: &mut Cx<'_>, slot: Slot, before: Hold) {
-        let entry = &self.table[slot];
-        if entry.shown != before {
-            cx.effects.push(Effect::Changed {
-                slot,
-                key: entry.key,
-                tier: entry.shown.tier,
-                mode: entry.shown.mode,
-            });
+/// The connection for an instrument: where the fewest will be once everything has
+/// settled, then which is charged for the fewest, then the first. One that is down
+/// takes its share, since it comes back. None when no connection has room.
+pub(crate) fn roomiest(conns: &[Load], per_connection: usize) -> Option<ConnId> {
+    let mut best = None;
+    for (at, load) in conns.iter().enumerate() {
+        let worth = (load.settled, load.charged);
+        if load.charged < per_connection && best.is_none_or(|(least, _)| worth < least) {
+            best = Some((worth, at));
         }
     }
+    best.map(|(_, at)| ConnId::from_index(at))
+}
+
+const fn desired(slot: Slot, entry: &Entry, owner: Owner) -> Effect {
+    Effect::Desired {
+        slot,
+        key: entry.key,
+        tier: entry.shown.tier,
+        mode: entry.shown.mode,
+        owner,
+    }
+}
+
+fn changed(slot: Slot, entry: &Entry, before: Hold) -> Option<Effect> {
+    (entry.shown != before).then_some(Effect::Changed {
+        slot,
+        key: entry.key,
+        tier: entry.shown.tier,
+        mode: entry.shown.mode,
+    })
 }

@@ -32,10 +32,9 @@
 //! // Two users want the same call.
 //! let key = InstrumentKey::new(Segment::NseFno, 35060);
 //! let user = |id| Owner { kind: OwnerKind::Watchlist, id };
-//! let request = |id, mode| Request {
-//!     owner: user(id),
-//!     tier: Tier::A,
-//!     legs: vec![Leg { key, step: PriceStep::PAISA, mode, role: Role::Contract, distance: 0 }],
+//! let request = |id, mode| {
+//!     let leg = Leg { key, step: PriceStep::PAISA, mode, role: Role::Contract, distance: 0 };
+//!     Request::new(user(id), Tier::A, vec![leg]).charged_to(id)
 //! };
 //! for (id, mode, new) in [(1, Mode::Ticker, 1), (2, Mode::Full, 0)] {
 //!     let plan = book.plan(now, &request(id, mode))?;
@@ -63,6 +62,8 @@ mod book;
 mod claims;
 mod config;
 mod effect;
+mod forecast;
+mod index;
 mod instruments;
 mod lru;
 mod moves;
@@ -70,14 +71,17 @@ mod plan;
 mod rank;
 mod request;
 mod table;
+mod victims;
 mod view;
 mod wire;
+mod work;
 
 pub use book::Book;
 pub use config::{Config, ConfigError};
 pub use effect::{Applied, Effect, Released, Why};
+pub use forecast::Forecast;
 pub use plan::{Plan, Victim};
-pub use request::{Leg, Owner, OwnerKind, Refusal, Request, Role};
+pub use request::{Leg, OverQuota, Owner, OwnerKind, Refusal, Request, Role};
 pub use view::{
     ClaimView, ConnStatus, HeldLeg, Holder, InFlight, InstrumentView, State, Status, WireState,
 };

@@ -72,36 +72,36 @@ impl Book {
     fn start_move(&mut self, cx: &mut Cx<'_>, slot: Slot, home: Side, to: ConnId) {
         if home.wire == Wire::Idle {
             // Nothing to make before the break: it was never sent.
-            if let Some(task) = home.task {
-                let rank = self.table[slot].rank;
-                self.conns[home.conn.index()].work.remove(task, rank, slot);
+            if home.task.is_some() {
+                self.conns[home.conn.index()].work.remove();
             }
-            self.update(slot, |entry| entry.sides[HOME] = Some(Side::idle(to)));
-            cx.effects.push(Effect::Homed { slot, conn: to });
+            self.update(cx, slot, |entry, effects| {
+                entry.sides[HOME] = Some(Side::idle(to));
+                effects.push(Effect::Homed { slot, conn: to });
+            });
         } else {
-            self.update(slot, |entry| {
+            let from = home.conn;
+            self.update(cx, slot, |entry, effects| {
                 entry.sides[OTHER] = Some(Side::idle(to));
                 entry.life = Life::Moving;
+                effects.push(Effect::Migrate { slot, from, to });
             });
-            let from = home.conn;
-            cx.effects.push(Effect::Migrate { slot, from, to });
         }
-        self.sync(cx, slot);
     }
 
     /// Ends a migration on the new side or back on the old one. What is then the
     /// other side is on its way out.
     pub(crate) fn end_move(&mut self, cx: &mut Cx<'_>, slot: Slot, arrived: bool) {
         self.stop_timer(slot);
-        self.update(slot, |entry| {
+        self.update(cx, slot, |entry, effects| {
             entry.life = Life::Placed;
             if arrived {
                 entry.sides.swap(HOME, OTHER);
             }
+            if let Some(conn) = entry.home() {
+                effects.push(Effect::Homed { slot, conn });
+            }
         });
-        if let Some(conn) = self.table[slot].home() {
-            cx.effects.push(Effect::Homed { slot, conn });
-        }
     }
 
     /// Takes note that a packet of the instrument in `slot` came from `conn`. Ends
@@ -122,7 +122,6 @@ impl Book {
         };
         if side.conn == conn && side.wire != Wire::Idle {
             self.end_move(&mut cx, slot, true);
-            self.sync(&mut cx, slot);
             self.finish(&mut cx);
         }
     }
@@ -153,7 +152,6 @@ impl Book {
             let live = |side: Side| matches!(side.wire, Wire::Live(_));
             if self.table[slot].sides[OTHER].is_some_and(live) {
                 self.end_move(&mut cx, slot, true);
-                self.sync(&mut cx, slot);
             } else {
                 // Its mode is just being changed: the grace begins again after that.
                 self.stop_timer(slot);

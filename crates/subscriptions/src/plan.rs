@@ -1,13 +1,11 @@
 //! Admission without a change: what a request takes and whom it evicts.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as MapEntry;
 use strikewire_types::{Now, Slot, Tier};
 
 use crate::book::Book;
-use crate::claims::{Claim, Held};
-use crate::{Leg, Owner, Refusal, Request};
+use crate::claims::{Claim, Held, charged};
+use crate::victims::Need;
+use crate::{Leg, OverQuota, Owner, Refusal, Request};
 
 /// What admitting a request will do. Made by [`Book::plan`], used up by
 /// [`Book::apply`].
@@ -17,6 +15,7 @@ pub struct Plan {
     pub(crate) version: u64,
     pub(crate) owner: Owner,
     pub(crate) tier: Tier,
+    pub(crate) user: Option<u64>,
     pub(crate) legs: Vec<Wanted>,
     pub(crate) victims: Vec<Victim>,
     needed: usize,
@@ -28,11 +27,18 @@ pub struct Plan {
 pub struct Victim {
     /// Whose claim.
     pub owner: Owner,
-    /// How many slots it frees, after the victims before it.
+    /// How many slots it frees, after the victims before it. None is possible where it
+    /// goes for its user's quota.
     pub frees: usize,
 }
 
 impl Plan {
+    /// Who asked.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Slots that the request takes: instruments that nobody holds yet, less those
     /// that its owner's earlier claim alone holds and lets go, plus those that rolled
     /// legs are waiting for.
@@ -64,6 +70,7 @@ impl Plan {
         Request {
             owner: self.owner,
             tier: self.tier,
+            user: self.user,
             legs: self.legs.into_iter().map(|wanted| wanted.leg).collect(),
         }
     }
@@ -120,15 +127,21 @@ impl Book {
     /// until what they free suffices, where a slot is free only when its last holder
     /// goes; then, from the last one taken back, each that is not needed is spared.
     ///
+    /// With a [`quota`](crate::Config::quota), claims of the request's own user are
+    /// taken first, in the same order, until the user is not over it. With
+    /// [`fair_share`](crate::Config::fair_share), where slots lack, those of the
+    /// request's own user come next for as long as that user is over the share, then
+    /// those of all who are, each for as long as they are, and then the rest. Both
+    /// count what users would hold after the request; the share is one of the users
+    /// that there would be and of what tier B leaves as it is before.
+    ///
     /// # Errors
     ///
-    /// A [`Refusal`] if it cannot fit even with every such claim gone.
+    /// A [`Refusal`] if it cannot fit even with every such claim gone, or if it is over
+    /// the quota by itself.
     pub fn plan(&self, now: Now, request: &Request) -> Result<Plan, Refusal> {
         let legs = self.resolve(&request.legs);
-        let own = self
-            .claims
-            .find(request.owner)
-            .map(|id| self.claims.get(id));
+        let own = self.held_by(request.owner);
         let demand = self.demand(&legs, own);
         let free = self.config.total.saturating_sub(self.tally.desired);
         let over = self.tally.desired.saturating_sub(self.config.total);
@@ -136,25 +149,48 @@ impl Book {
             0 => 0,
             more => more + over,
         };
-        let victims = if needed <= free {
-            Vec::new()
-        } else if needed - free <= demand.evictable {
-            self.victims(now, request.owner, &legs, own, needed - free)
-        } else {
+        let need = Need {
+            owner: request.owner,
+            user: charged(request.tier, request.user),
+            legs: &legs,
+            own,
+            short: needed.saturating_sub(free),
+        };
+        let quota = self.over_quota(&need);
+        if quota.is_some() || need.short > demand.evictable {
             return Err(Refusal {
                 needed,
                 free,
                 evictable: demand.evictable,
+                quota,
             });
-        };
+        }
         Ok(Plan {
             version: self.version,
             owner: request.owner,
             tier: request.tier,
+            user: request.user,
+            victims: self.victims(now, &need),
             legs,
-            victims,
             needed,
             free,
+        })
+    }
+
+    /// The claim of `owner`, if there is one.
+    pub(crate) fn held_by(&self, owner: Owner) -> Option<&Claim> {
+        self.claims.find(owner).map(|id| self.claims.get(id))
+    }
+
+    /// What is wrong if a request is over the quota of its user by itself.
+    fn over_quota(&self, need: &Need<'_>) -> Option<OverQuota> {
+        let (user, quota) = (need.user?, self.config.quota?);
+        let asked = need.legs.len();
+        (asked > quota).then(|| OverQuota {
+            user,
+            quota,
+            held: need.others(self, user).legs,
+            asked,
         })
     }
 
@@ -165,6 +201,7 @@ impl Book {
             version: self.version,
             owner: request.owner,
             tier: request.tier,
+            user: request.user,
             legs: self.resolve(&request.legs),
             victims: Vec::new(),
             needed: 0,
@@ -222,121 +259,10 @@ impl Book {
         }
         demand
     }
-
-    /// The claims to evict for `short` slots, which are known to be there.
-    fn victims(
-        &self,
-        now: Now,
-        owner: Owner,
-        legs: &[Wanted],
-        own: Option<&Claim>,
-        short: usize,
-    ) -> Vec<Victim> {
-        let mut ground = Ground::new(self, legs, own);
-        let mut freed = 0;
-        let mut taken: Vec<&Claim> = Vec::new();
-        let in_use = |claim: &&Claim| claim.in_use(now.mono, self.config.in_use);
-        let idle = self.claims.by_use().filter(|claim| !in_use(claim));
-        let busy = self.claims.by_use().filter(in_use);
-        for claim in idle.chain(busy) {
-            if freed >= short {
-                break;
-            }
-            if claim.owner != owner {
-                freed += ground.take(claim);
-                taken.push(claim);
-            }
-        }
-        // This spares whoever could free nothing, too.
-        for at in (0..taken.len()).rev() {
-            let without = freed - ground.give_back(taken[at]);
-            if without >= short {
-                freed = without;
-                taken.remove(at);
-            } else {
-                ground.take(taken[at]);
-            }
-        }
-        for claim in &taken {
-            ground.give_back(claim);
-        }
-        let victim = |claim: &Claim| Victim {
-            owner: claim.owner,
-            frees: ground.take(claim),
-        };
-        taken.into_iter().map(victim).collect()
-    }
 }
 
 /// Whether the instrument in `slot` is among the legs that have a slot.
 fn is_wanted(legs: &[Wanted], slot: Slot) -> bool {
     let at = u64::from(slot.0);
     legs.binary_search_by_key(&at, |wanted| wanted.at).is_ok()
-}
-
-/// How many holders each instrument has left while victims are being chosen.
-struct Ground<'a> {
-    book: &'a Book,
-    /// By slot, for those that were looked at.
-    left: HashMap<u32, u32, RandomState>,
-}
-
-/// The holders of an instrument that no eviction frees.
-const NEVER: u32 = u32::MAX;
-
-impl<'a> Ground<'a> {
-    fn new(book: &'a Book, legs: &[Wanted], own: Option<&Claim>) -> Self {
-        let mut left = HashMap::default();
-        for slot in legs.iter().filter_map(Wanted::slot) {
-            left.insert(slot.0, NEVER);
-        }
-        // The owner's earlier claim goes in any case, before all victims.
-        if let Some(own) = own {
-            for leg in &own.legs {
-                if let MapEntry::Vacant(vacant) = left.entry(leg.slot.0) {
-                    let holds = &book.table[leg.slot].holds;
-                    let other_b = holds.of_tier(Tier::B) > u32::from(own.tier == Tier::B);
-                    vacant.insert(if other_b { NEVER } else { holds.all() - 1 });
-                }
-            }
-        }
-        Self { book, left }
-    }
-
-    fn left(&mut self, slot: Slot) -> &mut u32 {
-        self.left.entry(slot.0).or_insert_with(|| {
-            let holds = &self.book.table[slot].holds;
-            if holds.of_tier(Tier::B) > 0 {
-                NEVER
-            } else {
-                holds.all()
-            }
-        })
-    }
-
-    /// Evicts a claim; how many slots that frees.
-    fn take(&mut self, claim: &Claim) -> usize {
-        let mut freed = 0;
-        for leg in &claim.legs {
-            let left = self.left(leg.slot);
-            if *left != NEVER {
-                *left -= 1;
-                freed += usize::from(*left == 0);
-            }
-        }
-        freed
-    }
-
-    /// Undoes [`take`](Self::take); how many slots that takes back.
-    fn give_back(&mut self, claim: &Claim) -> usize {
-        let mut freed = 0;
-        for leg in &claim.legs {
-            let left = self.left(leg.slot);
-            if *left != NEVER {
-                freed += usize::from(*left == 0);
-                *left += 1;
-            }
-        }
-        freed
-    }
 }

@@ -81,15 +81,35 @@ pub struct Request {
     pub owner: Owner,
     /// As what. Tier B is never evicted.
     pub tier: Tier,
+    /// Who is charged for it in tier A, by [`Config::quota`](crate::Config::quota) and
+    /// [`Config::fair_share`](crate::Config::fair_share); nobody if absent.
+    pub user: Option<u64>,
     /// What. An instrument named twice counts once, in the highest mode.
     pub legs: Vec<Leg>,
 }
 
+impl Request {
+    /// Asks for instruments; nobody is charged.
+    #[must_use]
+    pub const fn new(owner: Owner, tier: Tier, legs: Vec<Leg>) -> Self {
+        Self {
+            owner,
+            tier,
+            user: None,
+            legs,
+        }
+    }
+
+    /// The same, charged to a user.
+    #[must_use]
+    pub const fn charged_to(mut self, user: u64) -> Self {
+        self.user = Some(user);
+        self
+    }
+}
+
 /// A request that cannot fit, whoever is evicted for it. Nothing has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "needs {needed} more slots, but {free} are free and {evictable} could be freed by eviction"
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// Slots that the request would take: the instruments that nobody holds yet, less
     /// those that its owner's earlier claim alone holds and would let go, plus those
@@ -99,4 +119,50 @@ pub struct Refusal {
     pub free: usize,
     /// Slots that evicting every other claim of tier A would free.
     pub evictable: usize,
+    /// The quota that it would not keep, even with every other claim of its user
+    /// evicted. Absent if what lacks is slots.
+    pub quota: Option<OverQuota>,
 }
+
+/// A request for more than one user may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverQuota {
+    /// Who is charged.
+    pub user: u64,
+    /// The most that one user may hold.
+    pub quota: usize,
+    /// What the user's other claims of tier A hold: the sum of their instruments.
+    pub held: usize,
+    /// Instruments of the request, each counted once.
+    pub asked: usize,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            needed,
+            free,
+            evictable,
+            quota,
+        } = self;
+        match quota {
+            Some(OverQuota {
+                user,
+                quota,
+                held,
+                asked,
+            }) => write!(
+                f,
+                "asks for {asked} instruments for user {user}, who may hold at most {quota} \
+                 and holds {held} in other claims"
+            ),
+            None => write!(
+                f,
+                "needs {needed} more slots, but {free} are free and {evictable} could be \
+                 freed by eviction"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Now, PriceStep, Slot, Tier, Utc};
+use strikewire_types::{
+    ConnId, InstrumentKey, Mode, Mono, Now, PriceStep, Segment, Slot, Tier, Utc,
+};
 
+use crate::index::Index as Keys;
 use crate::rank::Rank;
 
 /// What an instrument is to the book.
@@ -126,10 +127,13 @@ impl Holds {
     }
 }
 
+/// An instrument: what is read and written whenever it comes, is sent or goes. At the
+/// end of a day all of them do, in no order that memory knows, so each is one line of
+/// the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Entry {
     pub(crate) key: InstrumentKey,
-    pub(crate) step: PriceStep,
     pub(crate) life: Life,
     /// What its holders make of it; what it was last, once nobody holds it.
     pub(crate) shown: Hold,
@@ -138,7 +142,18 @@ pub(crate) struct Entry {
     pub(crate) holds: Holds,
     pub(crate) sides: [Option<Side>; 2],
     pub(crate) rank: Rank,
-    /// When the linger or the grace ends, where one runs.
+}
+
+const _: () = assert!(
+    size_of::<Entry>() == 64,
+    "an entry is one line of the cache"
+);
+
+/// What else there is to an instrument.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Detail {
+    pub(crate) step: PriceStep,
+    /// When the linger or the grace ends, where one runs: only while it lingers or moves.
     pub(crate) deadline: Option<Mono>,
     /// Distance from the money when it rolled out.
     pub(crate) distance: u16,
@@ -147,6 +162,20 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// What an empty slot holds before it is first used.
+    const VACANT: Self = Self {
+        key: InstrumentKey::new(Segment::IdxI, 0),
+        life: Life::Vacant,
+        shown: Hold {
+            tier: Tier::A,
+            mode: Mode::Ticker,
+        },
+        bound: false,
+        holds: Holds([[0; 3]; 2]),
+        sides: [None; 2],
+        rank: Rank::LAST,
+    };
+
     /// Whether the side is to stay on its wire.
     pub(crate) const fn keeps(&self, side: usize) -> bool {
         match self.life {
@@ -156,14 +185,53 @@ impl Entry {
         }
     }
 
-    /// The connection it is or will be on for as long as it is held.
-    pub(crate) fn settled(&self) -> Option<ConnId> {
-        let side = match self.life {
-            Life::Placed => self.sides[HOME],
-            Life::Moving => self.sides[OTHER],
+    /// What a side of it has to do next.
+    pub(crate) fn task(&self, at: usize, wire: Wire) -> Option<Task> {
+        let (kept, mode) = (self.keeps(at), self.shown.mode);
+        match wire {
+            Wire::Idle if kept => Some(Task::Enter(mode)),
+            Wire::Live(old) if !kept => Some(Task::Leave(old)),
+            Wire::Live(old) if old != mode && self.life != Life::Lingering => {
+                Some(Task::Change(old))
+            }
+            // In flight: what comes next is known when it has been written.
             _ => None,
-        };
-        side.map(|side| side.conn)
+        }
+    }
+
+    /// Whether a side is neither on its wire nor meant to be.
+    pub(crate) fn is_over(&self, at: usize) -> bool {
+        self.sides[at].is_some_and(|side| side.wire == Wire::Idle) && !self.keeps(at)
+    }
+
+    /// Whether it lingers on a wire that it is not on any more.
+    pub(crate) fn lingers_nowhere(&self) -> bool {
+        self.life == Life::Lingering && self.sides[HOME].is_some_and(|side| side.wire == Wire::Idle)
+    }
+
+    /// Whether `task` is what it has to do on `conn`.
+    pub(crate) fn is_queued(&self, conn: ConnId, task: Task) -> bool {
+        let mut sides = self.sides.iter().flatten();
+        sides.any(|side| side.conn == conn && side.task == Some(task))
+    }
+
+    /// The side it is or will be on for as long as it is held.
+    pub(crate) const fn settled(&self) -> Option<usize> {
+        match self.life {
+            Life::Placed => Some(HOME),
+            Life::Moving => Some(OTHER),
+            _ => None,
+        }
+    }
+
+    /// Whether no connection has been told of it, as far as is known.
+    pub(crate) fn is_unsent(&self) -> bool {
+        !self.is_on_wire() && self.sides[OTHER].is_none()
+    }
+
+    /// Whether its home has been told of it, as far as is known.
+    pub(crate) fn is_on_wire(&self) -> bool {
+        self.sides[HOME].is_some_and(|side| side.wire != Wire::Idle)
     }
 
     pub(crate) fn home(&self) -> Option<ConnId> {
@@ -193,7 +261,9 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
-    by_key: HashMap<u64, Slot, RandomState>,
+    /// As long as `entries`.
+    details: Vec<Detail>,
+    by_key: Keys,
     /// Empty slots and from when on they may be used, the earliest first.
     resting: VecDeque<(Mono, Slot)>,
     /// How many slots there may be before one is used that has not rested in full.
@@ -218,14 +288,23 @@ impl Table {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             entries: Vec::new(),
-            by_key: HashMap::default(),
+            details: Vec::new(),
+            by_key: Keys::default(),
             resting: VecDeque::new(),
             limit,
         }
     }
 
     pub(crate) fn find(&self, key: InstrumentKey) -> Option<Slot> {
-        self.by_key.get(&key.to_bits()).copied()
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn detail(&self, slot: Slot) -> &Detail {
+        &self.details[slot.index()]
+    }
+
+    pub(crate) fn detail_mut(&mut self, slot: Slot) -> &mut Detail {
+        &mut self.details[slot.index()]
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Entry> {
@@ -249,18 +328,8 @@ impl Table {
     /// there are as many as there may be, rest is cut short: readers outside have no row
     /// for more, and a row that remembers whose it is bears it.
     pub(crate) fn take(&mut self, now: Now, key: InstrumentKey, step: PriceStep) -> Slot {
-        let entry = Entry {
-            key,
+        let detail = Detail {
             step,
-            life: Life::Vacant,
-            shown: Hold {
-                tier: Tier::A,
-                mode: Mode::Ticker,
-            },
-            bound: false,
-            holds: Holds::default(),
-            sides: [None; 2],
-            rank: Rank::LAST,
             deadline: None,
             distance: 0,
             since: now.utc,
@@ -268,15 +337,22 @@ impl Table {
         let slot = match self.resting.front() {
             Some(&(from, slot)) if from <= now.mono || self.entries.len() >= self.limit => {
                 self.resting.pop_front();
-                self[slot] = entry;
                 slot
             }
             _ => {
-                self.entries.push(entry);
-                Slot(self.entries.len() as u32 - 1)
+                let slot = Slot(self.entries.len() as u32);
+                self.entries.push(Entry::VACANT);
+                self.details.push(detail);
+                slot
             }
         };
-        self.by_key.insert(key.to_bits(), slot);
+        self.details[slot.index()] = detail;
+        // Field by field, in place: an entry is not so small.
+        let entry = &mut self[slot];
+        entry.key = key;
+        entry.bound = false;
+        entry.holds = Holds::default();
+        self.by_key.insert(key, slot);
         slot
     }
 
@@ -284,8 +360,10 @@ impl Table {
     pub(crate) fn give_back(&mut self, now: Now, slot: Slot, rest: Duration) {
         let entry = &mut self[slot];
         entry.life = Life::Vacant;
+        // A hint that names the slot must not find a task.
+        entry.sides = [None; 2];
         let (key, bound) = (entry.key, entry.bound);
-        self.by_key.remove(&key.to_bits());
+        self.by_key.remove(key);
         if bound {
             self.resting.push_back((now.mono + rest, slot));
         } else {
@@ -295,7 +373,8 @@ impl Table {
 }
 
 /// Counts over all instruments and over those of each connection. Kept by taking an
-/// instrument out before a change and putting it back after.
+/// instrument out before a change and putting it back after; an empty slot counts for
+/// nothing, so that what comes is only put in and what goes is only taken out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     pub(crate) desired: usize,
@@ -336,6 +415,7 @@ impl Tally {
         self.count(entry, -1);
     }
 
+    #[inline]
     fn count(&mut self, entry: &Entry, by: isize) {
         // What is taken out was put in before, so nothing wraps.
         let bump = |counter: &mut usize| *counter = counter.wrapping_add_signed(by);
@@ -353,17 +433,18 @@ impl Tally {
                 bump(&mut self.tier_b);
             }
         }
+        let settled = entry.settled();
         for (at, side) in entry.sides.iter().enumerate() {
-            if let Some(side) = side {
-                bump(&mut self.charged);
-                bump(&mut self.conns[side.conn.index()].charged);
-                if !entry.keeps(at) {
-                    bump(&mut self.leaving);
-                }
+            let Some(side) = side else { continue };
+            bump(&mut self.charged);
+            let load = &mut self.conns[side.conn.index()];
+            bump(&mut load.charged);
+            if Some(at) == settled {
+                bump(&mut load.settled);
             }
-        }
-        if let Some(conn) = entry.settled() {
-            bump(&mut self.conns[conn.index()].settled);
+            if !entry.keeps(at) {
+                bump(&mut self.leaving);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Mono, Slot, Tier, Utc
 
 use crate::book::Book;
 use crate::claims::Claim;
-use crate::table::{Entry, HOME, Life, OTHER, Side, Task, Wire};
+use crate::table::{Entry, HOME, Life, OTHER, Side, Table, Task, Wire};
 use crate::{Owner, Role};
 
 /// The book in numbers.
@@ -160,6 +160,12 @@ impl<'a> ClaimView<'a> {
         self.claim.tier
     }
 
+    /// Whom it is charged to in tier A; absent if to nobody.
+    #[must_use]
+    pub const fn user(&self) -> Option<u64> {
+        self.claim.user
+    }
+
     /// When it was first made.
     #[must_use]
     pub const fn since(&self) -> Utc {
@@ -170,6 +176,16 @@ impl<'a> ClaimView<'a> {
     #[must_use]
     pub const fn last_use(&self) -> Mono {
         self.claim.last_use
+    }
+
+    /// Its place in the order of use: how many uses of any claim there had been before
+    /// its last one. Greater is more recent, and no two claims have the same.
+    ///
+    /// Admitting claims again in this order, from the least on, makes the order anew;
+    /// that of tier B is the order in which its claims were first made.
+    #[must_use]
+    pub const fn used(&self) -> u64 {
+        self.claim.used
     }
 
     /// Whether a stream of it is open.
@@ -239,12 +255,13 @@ impl Book {
     #[must_use]
     pub fn instrument(&self, key: InstrumentKey) -> Option<InstrumentView> {
         let slot = self.table.find(key)?;
-        Some(view(slot, &self.table[slot]))
+        Some(view(&self.table, slot, &self.table[slot]))
     }
 
     /// Every instrument that somebody holds or that is still on a wire, by slot.
     pub fn instruments(&self) -> impl Iterator<Item = InstrumentView> {
-        self.table.iter().map(|(slot, entry)| view(slot, entry))
+        let table = &self.table;
+        table.iter().map(|(slot, entry)| view(table, slot, entry))
     }
 
     /// Who holds an instrument, by owner. Looks into every claim.
@@ -285,7 +302,7 @@ impl Book {
     }
 }
 
-fn view(slot: Slot, entry: &Entry) -> InstrumentView {
+fn view(table: &Table, slot: Slot, entry: &Entry) -> InstrumentView {
     let migrating = entry.life == Life::Moving;
     InstrumentView {
         slot,
@@ -303,7 +320,7 @@ fn view(slot: Slot, entry: &Entry) -> InstrumentView {
             .filter(|_| migrating)
             .map(|side| side.conn),
         wire: entry.sides[HOME].map_or(WireState::Idle, wire_state),
-        since: entry.since,
+        since: table.detail(slot).since,
     }
 }
 

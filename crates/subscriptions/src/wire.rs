@@ -1,15 +1,14 @@
 //! Desired against wire, connection by connection, one batch at a time.
 
-use std::collections::BTreeSet;
-
 use strikewire_broker::{ConnEvent, WireBatch, WireOp};
-use strikewire_types::{ConnId, Epoch, Mode, Mono, Now, Slot};
+use strikewire_types::{ConnId, Epoch, Mono, Now, Slot};
 
 use crate::Effect;
 use crate::book::Book;
 use crate::instruments::Cx;
 use crate::rank::Rank;
 use crate::table::{HOME, Life, OTHER, Task, Wire};
+use crate::work::Work;
 
 /// What the book knows of a connection.
 #[derive(Debug, Default)]
@@ -28,66 +27,6 @@ pub(crate) struct Conn {
 pub(crate) struct Flight {
     pub(crate) slots: Vec<Slot>,
     pub(crate) since: Mono,
-}
-
-/// What a connection has to do, a queue for each message it could send. A queue
-/// holds slots by rank; those that leave are in reverse, the least valuable first.
-#[derive(Debug, Default)]
-pub(crate) struct Work {
-    enter: [Queue; 3],
-    change: [Queue; 3],
-    leave: [Queue; 3],
-}
-
-type Queue = BTreeSet<(Rank, Slot)>;
-
-impl Work {
-    fn queue(&mut self, task: Task, rank: Rank) -> (&mut Queue, Rank) {
-        match task {
-            Task::Enter(mode) => (&mut self.enter[mode as usize], rank),
-            Task::Change(mode) => (&mut self.change[mode as usize], rank),
-            Task::Leave(mode) => (&mut self.leave[mode as usize], rank.reversed()),
-        }
-    }
-
-    pub(crate) fn insert(&mut self, task: Task, rank: Rank, slot: Slot) {
-        let (queue, rank) = self.queue(task, rank);
-        queue.insert((rank, slot));
-    }
-
-    pub(crate) fn remove(&mut self, task: Task, rank: Rank, slot: Slot) {
-        let (queue, rank) = self.queue(task, rank);
-        queue.remove(&(rank, slot));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        let mut all = self.enter.iter().chain(&self.change).chain(&self.leave);
-        all.all(BTreeSet::is_empty)
-    }
-
-    /// The most valuable message. Letting go comes last unless its room is needed,
-    /// and then first.
-    fn next(&self, room_needed: bool) -> Option<Task> {
-        let first = |queues: &[Queue; 3], task: fn(Mode) -> Task| {
-            Mode::ALL
-                .into_iter()
-                .filter_map(|mode| Some((queues[mode as usize].first()?.0, task(mode))))
-                .min_by_key(|&(rank, _)| rank)
-        };
-        let leave = first(&self.leave, Task::Leave).map(|(_, task)| task);
-        if room_needed && leave.is_some() {
-            return leave;
-        }
-        [
-            first(&self.enter, Task::Enter),
-            first(&self.change, Task::Change),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|&(rank, _)| rank)
-        .map(|(_, task)| task)
-        .or(leave)
-    }
 }
 
 /// Whether `epoch` comes after `last`, which may be long ago.
@@ -136,7 +75,7 @@ impl Book {
         conn.up = false;
         conn.ready = false;
         conn.flight = None;
-        conn.work = Work::default();
+        conn.work.clear();
         for slot in self.table.slots() {
             let entry = &mut self.table[slot];
             let Some(at) = entry
@@ -152,9 +91,9 @@ impl Book {
             }
             if entry.life == Life::Moving {
                 self.end_move(cx, slot, at == HOME);
-                self.update(slot, |entry| entry.sides[OTHER] = None);
+            } else {
+                self.sync(cx, slot);
             }
-            self.sync(cx, slot);
         }
     }
 
@@ -165,7 +104,7 @@ impl Book {
         };
         for &slot in &flight.slots {
             let entry = &mut self.table[slot];
-            let moving = entry.life == Life::Moving;
+            let mut has_arrived = false;
             for (at, side) in entry.sides.iter_mut().enumerate() {
                 let Some(side) = side.as_mut().filter(|side| side.conn == id) else {
                     continue;
@@ -173,15 +112,16 @@ impl Book {
                 match side.wire {
                     Wire::Subscribing(mode) => {
                         side.wire = Wire::Live(mode);
-                        if moving && at == OTHER && entry.deadline.is_none() {
-                            let deadline = cx.now.mono + self.config.grace;
-                            entry.deadline = Some(deadline);
-                            self.grace.insert((deadline, slot));
-                        }
+                        has_arrived = entry.life == Life::Moving && at == OTHER;
                     }
                     Wire::Unsubscribing(_) => side.wire = Wire::Idle,
                     Wire::Idle | Wire::Live(_) => {}
                 }
+            }
+            if has_arrived && self.table.detail(slot).deadline.is_none() {
+                let deadline = cx.now.mono + self.config.grace;
+                self.table.detail_mut(slot).deadline = Some(deadline);
+                self.grace.insert((deadline, slot));
             }
             self.sync(cx, slot);
         }
@@ -202,7 +142,8 @@ impl Book {
         let Some(conn) = self.conns.get_mut(id.index()).filter(|conn| conn.ready) else {
             return false;
         };
-        let (Some(epoch), Some(task)) = (conn.epoch, conn.work.next(room_needed)) else {
+        let task = conn.work.next(id, &self.table, room_needed);
+        let (Some(epoch), Some(task)) = (conn.epoch, task) else {
             return false;
         };
         let (op, wire) = match task {
@@ -215,11 +156,9 @@ impl Book {
         batch.epoch = epoch;
         batch.op = op;
         batch.keys.clear();
-        let (queue, _) = conn.work.queue(task, Rank::LAST);
-        let count = queue.len().min(self.config.per_batch);
-        let mut slots = Vec::with_capacity(count);
-        while slots.len() < count {
-            let Some((_, slot)) = queue.pop_first() else {
+        let mut slots = Vec::with_capacity(self.config.per_batch.min(self.table.slots().len()));
+        while slots.len() < self.config.per_batch {
+            let Some(slot) = conn.work.pop(id, &self.table, task) else {
                 break;
             };
             let entry = &mut self.table[slot];

@@ -35,4 +35,4 @@ pub use expiry::{Expiry, ExpiryKind};
 pub use instrument::{Exchange, InstrumentKey, OptionType, SecurityId, Segment};
 pub use price::{Price, PriceStep, SCALE, Strike};
 pub use subscription::{ConnId, Epoch, Mode, Slot, Tier};
-pub use time::{ExchangeTime, IST_OFFSET_SECONDS, Mono, Now, Utc, ist_date};
+pub use time::{ExchangeTime, IST_OFFSET_SECONDS, Mono, Now, Utc, ist_date, ist_time};

@@ -3,7 +3,7 @@ use core::ops::{Add, Sub};
 use core::time::Duration;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 
 /// India is 5 h 30 min ahead of UTC the whole year.
@@ -96,6 +96,15 @@ impl Add<Duration> for Utc {
     }
 }
 
+impl Sub<Duration> for Utc {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        let nanos = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Every i64 of nanoseconds lies inside what a timestamp can be.
@@ -181,6 +190,14 @@ pub fn ist_date(utc: Utc) -> Date {
         .map_or(Date::ZERO, |timestamp| ist().to_datetime(timestamp).date())
 }
 
+/// The time of day in India at `utc`.
+#[must_use]
+pub fn ist_time(utc: Utc) -> Time {
+    Timestamp::from_nanosecond(i128::from(utc.0)).map_or(Time::midnight(), |timestamp| {
+        ist().to_datetime(timestamp).time()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,9 +221,10 @@ mod tests {
     fn the_day_changes_at_midnight_in_india() {
         let before = Utc::from_nanos(1_770_575_399_999_999_999);
         assert_eq!(ist_date(before).to_string(), "2026-02-08");
-        assert_eq!(
-            ist_date(before + Duration::from_nanos(1)).to_string(),
-            "2026-02-09"
-        );
+        let after = before + Duration::from_nanos(1);
+        assert_eq!(ist_date(after).to_string(), "2026-02-09");
+        assert_eq!(after - Duration::from_nanos(1), before);
+        assert_eq!(ist_time(before).to_string(), "23:59:59.999999999");
+        assert_eq!(ist_time(after).to_string(), "00:00:00");
     }
 }

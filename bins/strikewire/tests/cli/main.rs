@@ -2,9 +2,12 @@
 //! master by plain splitting, not by the crates that the program uses.
 
 mod chain;
+mod diff;
 mod instruments;
 mod naive;
+mod plan;
 mod program;
 mod real;
+mod server;
 mod sim;
 mod usage;

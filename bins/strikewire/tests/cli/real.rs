@@ -90,3 +90,16 @@ fn chains_lie_around_the_money() {
         (&json!(25_850.0), &json!(50.0))
     );
 }
+
+#[test]
+fn the_defaults_take_what_the_specification_counts() {
+    let Some(file) = master() else { return };
+    let plan = json(&[&["plan", "--instruments", &file], &DAY[..]].concat());
+    assert_eq!(plan["index_options"], 6_768);
+    assert_eq!(plan["commodity_options"], 804);
+    assert_eq!(plan["futures"], 27);
+    assert_eq!(plan["other_options"], 0);
+    for nothing in ["does_not_fit", "not_listed"] {
+        assert_eq!(plan[nothing], json!([]), "{nothing}");
+    }
+}

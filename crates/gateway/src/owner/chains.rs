@@ -1,15 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use strikewire_calendar::{Calendar, Class};
 use strikewire_chain::{Band, Decision, Follower, Forced, PriceQuality, Span, Width, Window};
 use strikewire_fanout::{ChainBody, ChainId, Item as FanItem};
-use strikewire_registry::{Instrument, Ladder, LadderId, Registry};
+use strikewire_registry::{Expiring, Instrument, Kind, Ladder, LadderId, Registry};
+use strikewire_store::AtmRow;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Role};
-use strikewire_types::{InstrumentKey, Mode, Now, Price};
+use strikewire_types::{Exchange, InstrumentKey, Mode, Now, Price, Segment, Strike, Utc};
 
 use super::Owner;
 use crate::command::{ChainAnswer, ChainAsk};
 use crate::hub::HubCommand;
-use crate::price::source_price;
+use crate::price::{Pricing, source_price};
 use crate::{Error, SourcePrice, handle};
 
 /// How many calculated chains are kept that nobody follows.
@@ -34,6 +37,8 @@ pub(super) struct Chain {
     /// What the window was calculated from; absent until the underlying has a price.
     price: Option<SourcePrice>,
     last_read: Now,
+    /// Whether a live price has put the members where the window lies.
+    settled: bool,
     /// Claims that hold the window and follow it.
     members: BTreeMap<Holder, Member>,
 }
@@ -46,8 +51,14 @@ struct Member {
 }
 
 impl Chain {
-    fn answer(&self, now: Now, live: Option<SourcePrice>) -> Option<ChainAnswer> {
+    fn answer(
+        &self,
+        now: Now,
+        registry: &Arc<Registry>,
+        live: Option<SourcePrice>,
+    ) -> Option<ChainAnswer> {
         Some(ChainAnswer {
+            registry: Arc::clone(registry),
             span: self.follower.span()?,
             price: self.price?,
             live,
@@ -69,10 +80,14 @@ impl Chains {
 
     fn insert(&mut self, chain: Chain) -> ChainId {
         let id = self.next_id();
+        self.put(id, chain);
+        id
+    }
+
+    fn put(&mut self, id: ChainId, chain: Chain) {
         self.by_window.insert((chain.ladder, chain.width), id);
         self.by_source.entry(chain.source).or_default().insert(id);
         self.by_id.insert(id, chain);
-        id
     }
 
     fn remove(&mut self, id: ChainId) {
@@ -120,7 +135,7 @@ impl Owner {
         force: bool,
     ) -> Result<ChainId, Error> {
         let source = source_of(self.registry.ladder_at(ladder))?.key();
-        let known = source_price(&self.table, &self.config, now, source);
+        let known = source_price(&self.pricing(), now, source);
         if let Some(&id) = self.chains.by_window.get(&(ladder, width)) {
             self.refresh(now, id, known, force)?;
             return Ok(id);
@@ -140,12 +155,24 @@ impl Owner {
             follower,
             price: known,
             last_read: now,
+            settled: known.is_some_and(|price| price.is_live()),
             members: BTreeMap::new(),
         });
+        self.records.calculated(id);
         if let Some(gone) = self.chains.trim() {
             self.tell_hub(HubCommand::RemoveChain { chain: gone });
         }
         Ok(id)
+    }
+
+    /// Where prices are looked up, and what makes them live.
+    pub(super) fn pricing(&self) -> Pricing<'_> {
+        Pricing {
+            table: &self.table,
+            config: &self.config,
+            calendar: &self.calendar,
+            registry: &self.registry,
+        }
     }
 
     fn no_price(&self, ladder: LadderId, source: InstrumentKey) -> Error {
@@ -208,7 +235,7 @@ impl Owner {
         match ask.price {
             Some(price) => shaped(&self.registry, now, chain.ladder, chain.width, price, live),
             None => chain
-                .answer(now, live)
+                .answer(now, &self.registry, live)
                 .ok_or_else(|| self.no_price(chain.ladder, chain.source)),
         }
     }
@@ -235,7 +262,7 @@ impl Owner {
     }
 
     fn live(&self, now: Now, source: InstrumentKey) -> Option<SourcePrice> {
-        source_price(&self.table, &self.config, now, source).filter(SourcePrice::is_live)
+        source_price(&self.pricing(), now, source).filter(SourcePrice::is_live)
     }
 
     /// Reads a chain without holding anything. A caller's price never enters what is
@@ -248,19 +275,28 @@ impl Owner {
         ask: ChainAsk,
     ) -> Result<ChainAnswer, Error> {
         if let Some(price) = ask.price {
+            self.used_chain(now, ladder, width);
             let source = source_of(self.registry.ladder_at(ladder))?.key();
             let live = self.live(now, source);
             return shaped(&self.registry, now, ladder, width, price, live);
         }
         let id = self.chain_for(now, ladder, width, None, ask.force)?;
-        let readers: Vec<Holder> = match self.chains.by_id.get(&id) {
+        self.used_chain(now, ladder, width);
+        self.chain_answer(now, id, ask)
+    }
+
+    /// A chain is read: a use of every claim that follows it.
+    fn used_chain(&mut self, now: Now, ladder: LadderId, width: Width) {
+        let Some(id) = self.chains.by_window.get(&(ladder, width)) else {
+            return;
+        };
+        let readers: Vec<Holder> = match self.chains.by_id.get(id) {
             Some(chain) => chain.members.keys().copied().collect(),
             None => Vec::new(),
         };
         for holder in readers {
-            self.book.touch(now, holder);
+            self.touch(now, holder);
         }
-        self.chain_answer(now, id, ask)
     }
 
     /// A claim's instruments for a window: the contracts and the underlying they need.
@@ -308,14 +344,14 @@ impl Owner {
 
     /// The price of `key` left its band: rolls what must roll, then watches again.
     pub(super) fn crossed(&mut self, now: Now, key: InstrumentKey) {
-        if let Some(price) = source_price(&self.table, &self.config, now, key) {
+        if let Some(price) = source_price(&self.pricing(), now, key) {
             self.follow_price(now, key, price);
         }
         // Whatever came of it, the next crossing must be heard of.
         self.arm_band(key);
     }
 
-    fn follow_price(&mut self, now: Now, key: InstrumentKey, price: SourcePrice) {
+    pub(super) fn follow_price(&mut self, now: Now, key: InstrumentKey, price: SourcePrice) {
         let ids: Vec<ChainId> = self
             .chains
             .by_source
@@ -352,6 +388,11 @@ impl Owner {
             return false;
         };
         chain.price = Some(price);
+        // What was claimed before there was a live price lies where its caller said, and
+        // only a live price may move it.
+        let is_live = !chain.follower.is_provisional();
+        let rolled = rolled || (is_live && !chain.settled);
+        chain.settled |= is_live;
         let members: Vec<(Holder, Mode)> = chain
             .members
             .iter()
@@ -361,13 +402,24 @@ impl Owner {
             chain.members.retain(|_, member| !member.once);
         }
         let span = chain.follower.span();
+        self.records.calculated(id);
         if let Some(span) = span.filter(|_| rolled) {
+            let cause = Arc::clone(&self.records.causes.rolled);
             for &(holder, mode) in &members {
                 // A window of a ladder that is there cannot fail to have legs.
-                if let Ok(legs) = self.window_legs(span, mode) {
-                    self.book.replace(now, holder, &legs, &mut self.effects);
+                if !is_live && holder.kind != OwnerKind::TierB {
+                    continue;
                 }
-                self.holder_rolled(holder, id);
+                if let Ok(legs) = self.window_legs(span, mode) {
+                    if holder.kind == OwnerKind::TierB {
+                        self.move_tier_b(now, holder, legs);
+                    } else {
+                        self.change(&cause, |book, effects| {
+                            book.replace(now, holder, &legs, effects);
+                        });
+                    }
+                }
+                self.holder_rolled(holder, span, price);
             }
         }
         if members
@@ -389,7 +441,7 @@ impl Owner {
     /// Gives the hub a chain under the number `id`.
     pub(super) fn show_answer(&self, id: ChainId, chain: &ChainAnswer) {
         let window = chain.span.window(&self.registry, chain.price.price);
-        let view = handle::render(&self.registry, chain);
+        let view = handle::render(chain);
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else {
             return;
         };
@@ -417,7 +469,7 @@ impl Owner {
             return;
         };
         // What moved before the band was armed would otherwise wait for the next tick.
-        let missed = source_price(&self.table, &self.config, now, source)
+        let missed = source_price(&self.pricing(), now, source)
             .is_some_and(|price| price.is_live() && band.leaves(price.price));
         if missed {
             self.crossed(now, source);
@@ -455,9 +507,259 @@ impl Owner {
         None
     }
 
-    pub(super) fn chain_span(&self, id: ChainId) -> Option<Span> {
-        self.chains.by_id.get(&id)?.follower.span()
+    /// Where the window of a chain lies, if it is known and has a price.
+    pub(super) fn span_of(&self, ladder: LadderId, width: Width) -> Option<Span> {
+        let id = self.chains.by_window.get(&(ladder, width))?;
+        self.chains.by_id.get(id)?.follower.span()
     }
+
+    /// Makes a claim follow a chain that may have no price yet: its first window comes
+    /// with the first price.
+    pub(super) fn follow_from_now(
+        &mut self,
+        now: Now,
+        ladder: LadderId,
+        width: Width,
+        holder: Holder,
+        mode: Mode,
+    ) {
+        let Ok(source) = source_of(self.registry.ladder_at(ladder)) else {
+            return;
+        };
+        let source = source.key();
+        let id = match self.chains.by_window.get(&(ladder, width)) {
+            Some(id) => *id,
+            None => self.chains.insert(Chain {
+                ladder,
+                width,
+                source,
+                follower: Follower::new(ladder, width),
+                price: None,
+                last_read: now,
+                settled: false,
+                members: BTreeMap::new(),
+            }),
+        };
+        let Some(chain) = self.chains.by_id.get_mut(&id) else {
+            return;
+        };
+        chain.members.insert(holder, Member { mode, once: false });
+        if let Some(span) = chain.follower.span()
+            && let Ok(legs) = self.window_legs(span, mode)
+        {
+            self.move_tier_b(now, holder, legs);
+            self.settle(now);
+        } else if let Some(price) = source_price(&self.pricing(), now, source) {
+            self.follow_price(now, source, price);
+        }
+        self.arm(now, source);
+    }
+
+    /// Puts the chains on underlyings of `class` where the pre-open session has brought
+    /// their prices, so that the open finds them there. Once, shortly before.
+    pub(super) fn centre_chains(&mut self, now: Now, class: Class, pre_open: Utc) {
+        let sources: Vec<InstrumentKey> = self
+            .chains
+            .by_source
+            .keys()
+            .copied()
+            .filter(|key| self.class_of_key(*key) == Some(class))
+            .collect();
+        let mut centred = 0;
+        for source in sources {
+            let Some(price) = source_price(&self.pricing(), now, source) else {
+                continue;
+            };
+            // Of this morning; yesterday's close centres nothing.
+            if price.time.is_none_or(|time| time.to_utc() < pre_open) {
+                continue;
+            }
+            let ids: Vec<ChainId> = self.chains.by_source[&source].iter().copied().collect();
+            for id in ids {
+                let Some(chain) = self.chains.by_id.get_mut(&id) else {
+                    continue;
+                };
+                if chain.members.is_empty() {
+                    continue;
+                }
+                let decision = chain.follower.recalculate(
+                    &self.registry,
+                    now,
+                    price.price,
+                    PriceQuality::Live,
+                );
+                centred += usize::from(self.decided(now, id, price, decision));
+            }
+            self.settle(now);
+            self.arm_band(source);
+        }
+        tracing::info!(%class, chains = centred, "Chains centred on pre-open prices");
+    }
+
+    /// Calculates the chains of some ladders anew. How many were.
+    pub(super) fn invalidate(&mut self, now: Now, ladders: &[LadderId]) -> usize {
+        let ids: Vec<ChainId> = self
+            .chains
+            .by_id
+            .iter()
+            .filter(|(_, chain)| ladders.contains(&chain.ladder))
+            .map(|(id, _)| *id)
+            .collect();
+        let mut done = 0;
+        for id in ids {
+            let Some(chain) = self.chains.by_id.get(&id) else {
+                continue;
+            };
+            let source = chain.source;
+            let Some(price) = source_price(&self.pricing(), now, source) else {
+                continue;
+            };
+            let Some(chain) = self.chains.by_id.get_mut(&id) else {
+                continue;
+            };
+            let quality = quality(&price);
+            let decision = chain
+                .follower
+                .recalculate(&self.registry, now, price.price, quality);
+            done += usize::from(self.decided(now, id, price, decision));
+            self.settle(now);
+            self.arm(now, source);
+        }
+        done
+    }
+
+    pub(super) fn class_of_ladder(&self, ladder: Ladder<'_>) -> Class {
+        self.calendar
+            .class_of(ladder.exchange(), segment_of(ladder), ladder.symbol())
+    }
+
+    /// The product class of an instrument; none for one that is not listed.
+    pub(super) fn class_of_key(&self, key: InstrumentKey) -> Option<Class> {
+        let instrument = self.registry.by_key(key)?;
+        Some(
+            self.calendar
+                .class_of(instrument.exchange(), key.segment, instrument.symbol()),
+        )
+    }
+
+    /// The row of a chain for the projection.
+    pub(super) fn atm_row(&self, id: ChainId) -> Option<AtmRow> {
+        let chain = self.chains.by_id.get(&id)?;
+        let (span, price) = (chain.follower.span()?, chain.price?);
+        let window = span.window(&self.registry, price.price);
+        let ladder = window.ladder();
+        Some(AtmRow {
+            underlying: ladder.symbol().into(),
+            exchange: ladder.exchange(),
+            expiry: ladder.expiry(),
+            width: chain.width.get(),
+            ltp: price.price,
+            atm: window.atm_strike(),
+            step: window.strike_step().map(|step| Strike::from_raw(step.raw())),
+            at: chain.follower.calculated_at()?.utc,
+            strikes: window.rungs().iter().map(|rung| rung.strike).collect(),
+        })
+    }
+
+    /// Goes over to another master: every chain lies on the ladder that `remaster` says,
+    /// or ends. Windows are calculated anew, at the price of the last calculation until
+    /// there is another.
+    pub(super) fn remaster_chains(
+        &mut self,
+        now: Now,
+        remaster: impl Fn(LadderId) -> Option<LadderId>,
+    ) -> Vec<ChainId> {
+        let old = core::mem::take(&mut self.chains);
+        self.chains.last_id = old.last_id;
+        let mut gone = Vec::new();
+        for (id, mut chain) in old.by_id {
+            let ladder = remaster(chain.ladder);
+            let source = ladder.and_then(|id| self.registry.ladder_at(id).price_source());
+            let (Some(ladder), Some(source)) = (ladder, source) else {
+                gone.push(id);
+                continue;
+            };
+            let taken = self.chains.by_window.contains_key(&(ladder, chain.width));
+            if taken {
+                gone.push(id);
+                continue;
+            }
+            let mut follower = Follower::new(ladder, chain.width);
+            if let Some(price) = chain.follower.price() {
+                let _ = follower.on_price(&self.registry, now, price, PriceQuality::Stale);
+            }
+            chain.ladder = ladder;
+            chain.source = source.key();
+            chain.follower = follower;
+            chain.settled = false;
+            self.chains.put(id, chain);
+        }
+        gone
+    }
+
+    /// Sees to it that a claim follows the chain of a window, in a master where two chains
+    /// may have become one. The chain's number, if there is one.
+    pub(super) fn rejoin(
+        &mut self,
+        ladder: LadderId,
+        width: Width,
+        holder: Holder,
+        mode: Mode,
+        once: bool,
+    ) -> Option<ChainId> {
+        let id = *self.chains.by_window.get(&(ladder, width))?;
+        let chain = self.chains.by_id.get_mut(&id)?;
+        chain
+            .members
+            .entry(holder)
+            .or_insert(Member { mode, once });
+        Some(id)
+    }
+
+    /// Every underlying that a followed chain hangs on.
+    pub(super) fn arm_all(&mut self, now: Now) {
+        let sources: Vec<InstrumentKey> = self.chains.by_source.keys().copied().collect();
+        for source in sources {
+            self.arm(now, source);
+        }
+    }
+
+    /// The chains that streams are shown, to be shown again.
+    pub(super) fn streamed_chains(&self) -> Vec<ChainId> {
+        let streams = |chain: &Chain| {
+            chain
+                .members
+                .keys()
+                .any(|holder| holder.kind == OwnerKind::Stream)
+        };
+        self.chains
+            .by_id
+            .iter()
+            .filter(|(_, chain)| streams(chain))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}
+
+/// Whether the last session of some contracts has ended.
+pub(crate) fn ended(calendar: &Calendar, now: Now, it: &Expiring<'_>) -> bool {
+    let class = calendar.class_of(it.exchange, segment_of_kind(it.exchange, it.kind), it.symbol);
+    calendar.expiry_ended(class, it.expiry, now.utc)
+}
+
+/// The segment of derivatives.
+const fn segment_of_kind(exchange: Exchange, kind: Kind) -> Segment {
+    match (exchange, kind) {
+        (Exchange::Mcx, _) => Segment::McxComm,
+        (Exchange::Nse, Kind::FutureCurrency | Kind::OptionCurrency) => Segment::NseCurrency,
+        (Exchange::Bse, Kind::FutureCurrency | Kind::OptionCurrency) => Segment::BseCurrency,
+        (Exchange::Nse, _) => Segment::NseFno,
+        (Exchange::Bse, _) => Segment::BseFno,
+    }
+}
+
+fn segment_of(ladder: Ladder<'_>) -> Segment {
+    segment_of_kind(ladder.exchange(), ladder.kind())
 }
 
 /// The instrument that gives a ladder its price.
@@ -477,7 +779,7 @@ fn quality(price: &SourcePrice) -> PriceQuality {
 
 /// The chain as one caller's price makes it.
 fn shaped(
-    registry: &Registry,
+    registry: &Arc<Registry>,
     now: Now,
     ladder: LadderId,
     width: Width,
@@ -486,6 +788,7 @@ fn shaped(
 ) -> Result<ChainAnswer, Error> {
     let window = Window::new(registry.ladder_at(ladder), price, width)?;
     Ok(ChainAnswer {
+        registry: Arc::clone(registry),
         span: window.span(),
         price: SourcePrice::from_client(price),
         live,
@@ -493,30 +796,31 @@ fn shaped(
     })
 }
 
-/// About what a claim on a ladder takes: its window in the middle.
-pub(crate) fn middle_legs(
-    registry: &Registry,
-    ladder: Ladder<'_>,
-    width: Width,
-    mode: Mode,
-) -> Result<Vec<Leg>, Error> {
+/// A window in the middle of a ladder: about what a claim takes whose price is unknown.
+pub(crate) fn middle_window(ladder: Ladder<'_>, width: Width) -> Result<Window<'_>, Error> {
     let rungs = ladder.rungs();
     let middle = rungs
         .get(rungs.len() / 2)
         .map_or(Price::ZERO, |rung| Price::from_raw(rung.strike.raw()));
-    legs(registry, Window::new(ladder, middle, width)?.span(), mode)
+    Ok(Window::new(ladder, middle, width)?)
 }
 
-fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
-    let source = source_of(registry.ladder_at(span.ladder))?;
-    let mut legs = Vec::with_capacity(2 * span.rungs(registry).len() + 1);
-    legs.push(Leg {
+/// An underlying, held for the price of a chain.
+pub(crate) fn source_leg(source: Instrument<'_>) -> Leg {
+    Leg {
         key: source.key(),
         step: source.tick(),
         mode: Mode::Ticker,
         role: Role::Underlying,
         distance: 0,
-    });
+    }
+}
+
+/// A claim's instruments for a window: the contracts and the underlying they need.
+pub(crate) fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
+    let source = source_of(registry.ladder_at(span.ladder))?;
+    let mut legs = Vec::with_capacity(2 * span.rungs(registry).len() + 1);
+    legs.push(source_leg(source));
     legs.extend(span.legs(registry).map(|(idx, _, distance)| {
         let contract = registry.instrument(idx);
         Leg {

@@ -7,7 +7,7 @@ use strikewire_types::{ConnId, Mono, Now, Utc};
 
 use super::Owner;
 use crate::hub::HubCommand;
-use crate::{ConnState, ConnectionStatus, Readiness, Reason, WsStatus};
+use crate::{ConnState, ConnectionStatus, Error, Readiness, Reason, WsStatus};
 
 /// How often packets per second are taken.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
@@ -21,6 +21,10 @@ pub(super) struct Conns {
     next_sample: Mono,
     ever_up: bool,
     all_down_since: Utc,
+    /// Since when the store fails, and why.
+    store: Option<(Utc, String)>,
+    /// Since when the instrument master is an old one, and why.
+    master: Option<(Utc, String)>,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,8 @@ impl Conns {
             next_sample: now.mono + SAMPLE_EVERY,
             ever_up: false,
             all_down_since: now.utc,
+            store: None,
+            master: None,
         }
     }
 
@@ -76,7 +82,8 @@ impl Conns {
 
 impl Owner {
     pub(super) fn handle_conn(&mut self, now: Now, event: &ConnEvent) {
-        self.book.handle_conn(now, event, &mut self.effects);
+        let cause = Arc::clone(&self.records.causes.ordered);
+        self.change(&cause, |book, effects| book.handle_conn(now, event, effects));
         self.conns.wake(event.conn());
         self.settle(now);
         let up_before = self.conns.up();
@@ -145,6 +152,36 @@ impl Owner {
         self.publish_readiness(now);
     }
 
+    /// The store cannot write: what it cannot make durable is refused until it can.
+    pub(super) fn store_down(&mut self, now: Now, reason: String) {
+        tracing::error!(%reason, "The store is failing");
+        self.conns.store = Some((now.utc, reason));
+        self.publish_readiness(now);
+    }
+
+    /// The store writes again, and has written what it owed.
+    pub(super) fn store_up(&mut self, now: Now) {
+        tracing::info!("The store works again");
+        self.conns.store = None;
+        self.publish_readiness(now);
+    }
+
+    /// The instrument master of the day could not be had, or could.
+    pub(super) fn master_stale(&mut self, now: Now, detail: Option<String>) {
+        self.conns.master = detail.map(|detail| (now.utc, detail));
+        self.publish_readiness(now);
+    }
+
+    /// Refuses what could not be made durable.
+    pub(super) fn must_be_durable(&self) -> Result<(), Error> {
+        match &self.conns.store {
+            Some((_, reason)) => Err(Error::NotDurable {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn publish_readiness(&self, now: Now) {
         let readiness = self.readiness_now(now);
         if **self.readiness.load() != readiness {
@@ -180,6 +217,20 @@ impl Owner {
                     since: conn.since,
                 });
             }
+        }
+        if let Some((since, reason)) = &self.conns.store {
+            reasons.push(Reason {
+                code: "store_failing",
+                detail: format!("changes are refused until they can be made durable: {reason}"),
+                since: *since,
+            });
+        }
+        if let Some((since, detail)) = &self.conns.master {
+            reasons.push(Reason {
+                code: "stale_instruments",
+                detail: detail.clone(),
+                since: *since,
+            });
         }
         Readiness {
             status: if reasons.is_empty() {

@@ -4,41 +4,55 @@
 
 mod chains;
 mod conns;
+mod day;
 mod items;
 mod parked;
+mod plan;
 mod query;
+mod records;
+mod recover;
 mod run;
 mod streams;
+mod swap;
+mod tier_b;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_broker::{Link, WireBatch, WireOp};
+use strikewire_calendar::Calendar;
 use strikewire_quotes::{Interest, Table};
 use strikewire_registry::Registry;
+use strikewire_store::Recovered;
 use strikewire_subscriptions::{Book, Effect, Leg, Owner as Holder, OwnerKind, Refusal, Request};
 use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Now, Tier};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::command::{Command, Reply};
+use crate::command::{Command, Envelope, Reply};
 use crate::hub::HubCommand;
+use crate::master::Shared as SharedMaster;
 use crate::{Config, Counters, Error, Journal, Readiness};
 
 use chains::Chains;
 use conns::Conns;
+use day::Day;
 use items::Items;
 use parked::Parked;
+use records::{Cause, Records};
 use streams::Streams;
+use tier_b::TierB;
 
-pub(crate) use chains::{middle_legs, source_of};
+pub(crate) use chains::{ended, legs, middle_window, source_leg, source_of};
 pub(crate) use run::{Inputs, run};
 
 /// The owner's state. Its methods are spread over the modules by subject.
 #[derive(Debug)]
 pub(crate) struct Owner {
     config: Config,
+    master: SharedMaster,
     registry: Arc<Registry>,
+    calendar: Arc<Calendar>,
     table: Arc<Table>,
     counters: Arc<Counters>,
     readiness: Arc<ArcSwap<Readiness>>,
@@ -46,8 +60,10 @@ pub(crate) struct Owner {
     journal: Box<dyn Journal>,
 
     book: Book,
-    /// What the book wants done; emptied by [`settle`](Self::settle).
-    effects: Vec<Effect>,
+    /// What the book wants done, and why; emptied by [`settle`](Self::settle).
+    effects: VecDeque<(Arc<Cause>, Effect)>,
+    /// The effects of the change under way.
+    fresh: Vec<Effect>,
     /// Whether a [`settle`](Self::settle) is under way.
     settling: bool,
     batch: WireBatch,
@@ -56,6 +72,9 @@ pub(crate) struct Owner {
     streams: Streams,
     parked: Parked,
     conns: Conns,
+    day: Day,
+    tier_b: TierB,
+    records: Records,
     /// Slots held for requests that wait for a price.
     holds: BTreeMap<u64, InstrumentKey>,
 }
@@ -63,7 +82,9 @@ pub(crate) struct Owner {
 /// What an owner is made of.
 pub(crate) struct Made {
     pub(crate) config: Config,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) master: SharedMaster,
+    pub(crate) calendar: Arc<Calendar>,
+    pub(crate) recovered: Recovered,
     pub(crate) table: Arc<Table>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) readiness: Arc<ArcSwap<Readiness>>,
@@ -76,16 +97,19 @@ pub(crate) struct Made {
 impl Owner {
     pub(crate) fn new(made: Made) -> Self {
         let conns = Conns::new(made.config.book.connections, made.now);
-        Self {
+        let mut owner = Self {
             config: made.config,
-            registry: made.registry,
+            registry: made.master.load().registry.clone(),
+            master: made.master,
+            calendar: made.calendar,
             table: made.table,
             counters: made.counters,
             readiness: made.readiness,
             hub: made.hub,
             journal: made.journal,
             book: made.book,
-            effects: Vec::new(),
+            effects: VecDeque::new(),
+            fresh: Vec::new(),
             settling: false,
             batch: WireBatch {
                 conn: ConnId::from_index(0),
@@ -98,11 +122,22 @@ impl Owner {
             streams: Streams::default(),
             parked: Parked::default(),
             conns,
+            day: Day::default(),
+            tier_b: TierB::default(),
+            records: Records::new(made.now),
             holds: BTreeMap::new(),
-        }
+        };
+        // What is worth most on the wire is claimed first.
+        owner.start_tier_b(made.now);
+        owner.recover(made.now, &made.recovered);
+        owner
     }
 
-    fn handle_command(&mut self, now: Now, command: Command) {
+    fn handle_command(&mut self, now: Now, Envelope { master, command }: Envelope) {
+        if master != self.master.load().number && !command.outlives_master() {
+            // Its ladders and instruments are those of another master.
+            return command.refuse(Error::MasterChanged);
+        }
         match command {
             Command::Hold {
                 request,
@@ -166,7 +201,19 @@ impl Owner {
             }
             Command::Status { reply } => answer(reply, Ok(self.status())),
             Command::Explain { key, reply } => answer(reply, Ok(self.explain(key))),
+            Command::Active { reply } => answer(reply, Ok(self.active())),
+            Command::Plan { wants, reply } => answer(reply, Ok(self.dry_run(now, &wants))),
+            Command::UnsubscribeTierA { reply } => self.unsubscribe_tier_a(now, reply),
+            Command::Rebalance { reply } => answer(reply, Ok(self.rebalance(now))),
+            Command::Invalidate { ladders, reply } => {
+                answer(reply, Ok(self.invalidate(now, &ladders)));
+            }
             Command::WsStatus { reply } => answer(reply, Ok(self.ws_status(now))),
+            Command::SwapMaster { registry, reply } => {
+                self.swap_master(now, &registry);
+                answer(reply, Ok(()));
+            }
+            Command::MasterStale { detail } => self.master_stale(now, detail),
             // Seen by the loop before it gets here.
             Command::Stop => {}
         }
@@ -185,6 +232,7 @@ impl Owner {
     ) -> Result<(), Error> {
         let claim = |legs| Request {
             owner: request_holder(request),
+            user: None,
             tier: Tier::A,
             legs,
         };
@@ -196,12 +244,14 @@ impl Owner {
                     needed: 1,
                     free: status.free,
                     evictable: 0,
+                    quota: None,
                 }
                 .into());
             };
             self.book.plan(now, &claim(legs))?;
         }
-        self.book.apply(now, plan, &mut self.effects);
+        let cause = self.records.causes.waited.clone();
+        self.change(&cause, |book, effects| book.apply(now, plan, effects));
         self.holds.insert(request, leg.key);
         self.settle(now);
         self.wake_waiters(leg.key);
@@ -210,8 +260,10 @@ impl Owner {
 
     fn unhold(&mut self, now: Now, request: u64) {
         if let Some(key) = self.holds.remove(&request) {
-            self.book
-                .release(now, request_holder(request), &mut self.effects);
+            let cause = self.records.causes.waited.clone();
+            self.change(&cause, |book, effects| {
+                book.release(now, request_holder(request), effects)
+            });
             self.settle(now);
             self.rest_waiters(key);
         }
@@ -233,6 +285,19 @@ impl Owner {
         }
     }
 
+    /// Changes the book and remembers why; [`settle`](Self::settle) does what it asks for.
+    fn change<T>(
+        &mut self,
+        cause: &Arc<Cause>,
+        change: impl FnOnce(&mut Book, &mut Vec<Effect>) -> T,
+    ) -> T {
+        let done = change(&mut self.book, &mut self.fresh);
+        let fresh = self.fresh.drain(..);
+        self.effects
+            .extend(fresh.map(|effect| (Arc::clone(cause), effect)));
+        done
+    }
+
     /// Does what the book's last change asks for: rows, chains, clients, records.
     ///
     /// Effects are done in the order in which the book made them. What an effect leads
@@ -245,50 +310,45 @@ impl Owner {
         self.settling = true;
         let mut changed = Vec::new();
         // Letting go of evicted claims makes more effects.
-        while !self.effects.is_empty() {
-            for effect in core::mem::take(&mut self.effects) {
-                match effect {
-                    Effect::Bind {
-                        slot,
-                        key,
-                        step,
-                        home,
-                    } => {
-                        self.table.bind(key, slot, step, home);
-                        changed.push(key);
-                    }
-                    Effect::Unbind { slot, key } => {
-                        self.table.unbind(key);
-                        self.table.disarm(slot);
-                        self.table.remove_interest(slot, Interest::WAIT);
-                        changed.push(key);
-                    }
-                    Effect::Migrate { slot, to, .. } => self.table.migrate(slot, to),
-                    Effect::Homed { slot, conn } => self.table.set_home(slot, conn),
-                    Effect::Evicted { owner, by, freed } => self.evicted(now, owner, by, freed),
-                    Effect::Wake { conn } => self.conns.wake(conn),
-                    Effect::Desired {
-                        key,
-                        tier,
-                        mode,
-                        owner,
-                        ..
-                    } => {
-                        tracing::debug!(%key, %tier, %mode, ?owner, "Subscribe");
-                    }
-                    Effect::Changed {
-                        key, tier, mode, ..
-                    } => {
-                        tracing::debug!(%key, %tier, %mode, "Change");
-                    }
-                    Effect::Undesired {
-                        key, owner, why, ..
-                    } => {
-                        tracing::debug!(%key, ?owner, ?why, "Unsubscribe");
-                    }
-                    // Kinds that are yet to come ask nothing of this owner.
-                    _ => {}
+        while let Some((cause, effect)) = self.effects.pop_front() {
+            match effect {
+                Effect::Bind {
+                    slot,
+                    key,
+                    step,
+                    home,
+                } => {
+                    self.table.bind(key, slot, step, home);
+                    self.record_slot(slot, Some(key));
+                    self.records.changed(key);
+                    changed.push(key);
                 }
+                Effect::Unbind { slot, key } => {
+                    self.table.unbind(key);
+                    self.table.disarm(slot);
+                    self.table.remove_interest(slot, Interest::WAIT);
+                    self.record_slot(slot, None);
+                    changed.push(key);
+                }
+                Effect::Migrate { slot, from, to } => {
+                    self.table.migrate(slot, to);
+                    self.record_move(now, slot, from, to);
+                }
+                Effect::Homed { slot, conn } => {
+                    self.table.set_home(slot, conn);
+                    self.record_home(slot);
+                }
+                Effect::Evicted { owner, by, freed } => self.evicted(now, owner, by, freed),
+                Effect::Wake { conn } => self.conns.wake(conn),
+                Effect::Desired { key, owner, .. } => {
+                    self.record_desired(now, &cause, key, owner);
+                }
+                Effect::Changed { key, .. } => self.records.changed(key),
+                Effect::Undesired {
+                    key, owner, why, ..
+                } => self.record_undesired(now, &cause, key, owner, why),
+                // Kinds that are yet to come ask nothing of this owner.
+                _ => {}
             }
         }
         self.settling = false;
@@ -310,8 +370,11 @@ impl Owner {
     fn evicted(&mut self, now: Now, holder: Holder, by: Holder, freed: usize) {
         tracing::info!(%holder, %by, freed, "Claim evicted");
         metrics::counter!("strikewire_evictions_total").increment(1);
+        self.record_eviction(holder, by, freed);
         match holder.kind {
-            OwnerKind::Watchlist | OwnerKind::Explicit => self.item_evicted(now, holder),
+            OwnerKind::Watchlist | OwnerKind::Explicit => {
+                self.item_evicted(now, holder);
+            }
             OwnerKind::Stream => self.stream_evicted(now, holder),
             OwnerKind::Request => {
                 if let Some(key) = self.holds.remove(&holder.id) {

@@ -1,9 +1,13 @@
-use strikewire_fanout::ChainId;
-use strikewire_subscriptions::{Owner as Holder, OwnerKind, Role, WireState};
-use strikewire_types::{ConnId, InstrumentKey, Mode};
+use std::sync::Arc;
+
+use strikewire_chain::Span;
+use strikewire_subscriptions::{Owner as Holder, OwnerKind, Role, State, WireState};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Now};
 
 use super::Owner;
-use crate::{Explanation, HolderView, StatusView};
+use super::items::Displaced;
+use crate::status::ActiveRow;
+use crate::{Explanation, HolderView, SourcePrice, StatusView};
 
 impl Owner {
     pub(super) fn status(&self) -> StatusView {
@@ -27,6 +31,7 @@ impl Owner {
             total_connections: book.connections.len(),
             lingering: book.lingering,
             unplaced: book.unplaced,
+            tier_b: self.tier_b_view(),
         }
     }
 
@@ -37,7 +42,7 @@ impl Owner {
             .holders(key)
             .into_iter()
             .map(|held| {
-                let (user_id, why) = self.why(held.owner);
+                let (user_id, why, displaced) = self.why(held.owner);
                 HolderView {
                     kind: held.owner.kind.as_str(),
                     user_id,
@@ -50,40 +55,84 @@ impl Owner {
                     tier: held.tier,
                     mode: held.mode,
                     since: held.since,
+                    displaced: displaced
+                        .iter()
+                        .map(|Displaced { what, freed }| format!("{what} ({freed} slots)"))
+                        .collect(),
                 }
             })
             .collect();
         Some(Explanation {
             tier: instrument.tier,
             mode: instrument.mode,
-            state: wire_state(instrument.wire).to_owned(),
+            state: wire_state(instrument.wire),
             connection: instrument.home,
             since: instrument.since,
             holders,
         })
     }
 
-    fn why(&self, holder: Holder) -> (Option<u64>, String) {
+    /// Everything that somebody holds: numbers only, to be named by whoever asked.
+    pub(super) fn active(&self) -> Vec<ActiveRow> {
+        self.book
+            .instruments()
+            .filter(|view| view.state == State::Desired)
+            .map(|view| ActiveRow {
+                key: view.key,
+                tier: view.tier,
+                mode: view.mode,
+                state: wire_state(view.wire),
+                connection: view.home,
+                since: view.since,
+                holders: view.holders,
+            })
+            .collect()
+    }
+
+    fn why(&self, holder: Holder) -> (Option<u64>, String, &[Displaced]) {
         match holder.kind {
             OwnerKind::Watchlist | OwnerKind::Explicit => match self.item_of(holder) {
-                Some((user, item)) => (Some(user), item),
-                None => (None, "an item".into()),
+                Some((user, key, displaced)) => (Some(user), key.to_string(), displaced),
+                None => (None, "an item".into(), &[]),
             },
-            OwnerKind::Stream => (None, self.stream_of(holder).unwrap_or_default()),
-            OwnerKind::Request => (None, "a request that waits for a price".into()),
-            _ => (None, String::new()),
+            OwnerKind::Stream => match self.stream_of(holder) {
+                Some((name, displaced)) => (None, name, displaced),
+                None => (None, "a stream".into(), &[]),
+            },
+            OwnerKind::TierB => {
+                let (name, displaced) = self.tier_b_of(holder);
+                (None, name, displaced)
+            }
+            OwnerKind::Request => (None, "a request that waits for a price".into(), &[]),
+            OwnerKind::Indicator => (None, "an indicator".into(), &[]),
         }
     }
 
+    /// What a holder is called in the audit log.
+    pub(super) fn name(&self, holder: Holder) -> Arc<str> {
+        let (user, why, _) = self.why(holder);
+        match user {
+            Some(user) => format!("{} of user {user}: {why}", holder.kind.as_str()).into(),
+            None if holder.kind == OwnerKind::TierB => format!("tier_b: {why}").into(),
+            None => why.into(),
+        }
+    }
+
+    /// Lets connections with more than their share give some to the others. How many
+    /// instruments move.
+    pub(super) fn rebalance(&mut self, now: Now) -> usize {
+        let cause = Arc::clone(&self.records.causes.ordered);
+        let moved = self.change(&cause, |book, effects| book.rebalance(now, effects));
+        self.settle(now);
+        moved
+    }
+
     /// Notes that the window of a claim moved.
-    pub(super) fn holder_rolled(&mut self, holder: Holder, chain: ChainId) {
-        let Some(span) = self.chain_span(chain) else {
-            return;
-        };
+    pub(super) fn holder_rolled(&mut self, holder: Holder, span: Span, price: SourcePrice) {
         match holder.kind {
             OwnerKind::Watchlist | OwnerKind::Explicit => {
                 let contracts = span.legs(&self.registry).count();
-                self.item_rolled(holder, contracts);
+                self.item_rolled(holder, contracts, price.price, price.is_live());
             }
             OwnerKind::Stream => {
                 let ladder = self.registry.ladder_at(span.ladder);
@@ -93,7 +142,7 @@ impl Owner {
                     ladder.symbol(),
                     ladder.expiry()
                 );
-                self.stream_rolled(holder, &detail);
+                self.stream_rolled(holder, price.price, &detail);
             }
             _ => {}
         }

@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use strikewire_broker::{ConnEvent, Link};
+use strikewire_store::{self as store, Outcome};
 use strikewire_types::{Clock, Mono, Now};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::Owner;
-use crate::Durability;
-use crate::command::Command;
+use crate::command::{Command, Envelope};
 use crate::tick::TickEvent;
 
 /// Inputs taken in one turn before the journal commits and the wires are fed.
@@ -14,24 +16,28 @@ const PER_TURN: usize = 256;
 pub(crate) struct Inputs {
     pub(crate) link: Link,
     pub(crate) ticks: UnboundedReceiver<TickEvent>,
-    pub(crate) commands: Receiver<Command>,
-    pub(crate) durability: UnboundedReceiver<Durability>,
+    pub(crate) commands: Receiver<Envelope>,
+    pub(crate) outcomes: UnboundedReceiver<Outcome>,
 }
 
 enum Input {
     Conn(ConnEvent),
     Tick(TickEvent),
-    Command(Command),
-    Durability(Durability),
+    Command(Envelope),
+    Outcome(Outcome),
     Timeout,
     Stop,
 }
 
-impl From<Option<Command>> for Input {
-    fn from(command: Option<Command>) -> Self {
-        match command {
-            None | Some(Command::Stop) => Self::Stop,
-            Some(command) => Self::Command(command),
+impl From<Option<Envelope>> for Input {
+    fn from(envelope: Option<Envelope>) -> Self {
+        match envelope {
+            None
+            | Some(Envelope {
+                command: Command::Stop,
+                ..
+            }) => Self::Stop,
+            Some(envelope) => Self::Command(envelope),
         }
     }
 }
@@ -42,7 +48,7 @@ impl Inputs {
         tokio::select! {
             biased;
             Some(event) = self.link.event() => Input::Conn(event),
-            Some(outcome) = self.durability.recv() => Input::Durability(outcome),
+            Some(outcome) = self.outcomes.recv() => Input::Outcome(outcome),
             Some(event) = self.ticks.recv() => Input::Tick(event),
             command = self.commands.recv() => command.into(),
             () = clock.sleep_until(deadline) => Input::Timeout,
@@ -54,8 +60,8 @@ impl Inputs {
         if let Some(event) = self.link.try_event() {
             return Some(Input::Conn(event));
         }
-        if let Ok(outcome) = self.durability.try_recv() {
-            return Some(Input::Durability(outcome));
+        if let Ok(outcome) = self.outcomes.try_recv() {
+            return Some(Input::Outcome(outcome));
         }
         if let Ok(event) = self.ticks.try_recv() {
             return Some(Input::Tick(event));
@@ -90,12 +96,16 @@ pub(crate) async fn run(mut owner: Owner, mut inputs: Inputs, clock: Clock) {
         }
         owner.finish_turn(now, &mut inputs.link);
     }
+    owner.write_the_rest();
     tracing::info!("Owner stopped");
 }
 
 impl Owner {
     /// When time itself is the next input.
     fn deadline(&self) -> Mono {
+        if self.records.is_behind() {
+            return Mono::default();
+        }
         let sample = self.conns.next_sample();
         self.book
             .poll_timeout()
@@ -108,15 +118,18 @@ impl Owner {
             Input::Conn(event) => self.handle_conn(now, &event),
             Input::Tick(TickEvent::Crossed { key, .. }) => self.crossed(now, key),
             Input::Tick(TickEvent::FirstPacket { slot, conn }) => {
-                self.book
-                    .handle_first_packet(now, slot, conn, &mut self.effects);
+                let cause = Arc::clone(&self.records.causes.ordered);
+                self.change(&cause, |book, effects| {
+                    book.handle_first_packet(now, slot, conn, effects);
+                });
                 self.settle(now);
             }
             Input::Command(command) => self.handle_command(now, command),
-            Input::Durability(outcome) => {
-                for item in self.parked.decide(&outcome) {
-                    self.let_go_of_item(now, item);
+            Input::Outcome(outcome) => {
+                if matches!(outcome, Outcome::Durable(_)) {
+                    store::crash::point("before_reply");
                 }
+                self.handle_outcome(now, outcome);
             }
             // Every turn looks at the time.
             Input::Timeout => {}
@@ -132,10 +145,14 @@ impl Owner {
             .poll_timeout()
             .is_some_and(|timeout| timeout <= now.mono)
         {
-            self.book.handle_timeout(now, &mut self.effects);
+            let cause = Arc::clone(&self.records.causes.rolled);
+            self.change(&cause, |book, effects| book.handle_timeout(now, effects));
             self.settle(now);
         }
+        self.keep_day(now);
+        self.look_at_tier_b(now);
         self.sample(now);
+        self.write_records(now);
         self.journal.commit();
         self.feed_wires(now, link);
     }

@@ -1,15 +1,19 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use strikewire_chain::Width;
-use strikewire_fanout::{ChainId, ClientId, Message, SubId};
+use strikewire_calendar::Class as ProductClass;
+use strikewire_chain::{Width, Window as ChainWindow};
+use strikewire_fanout::{ChainId, Class, ClientId, Item as FanItem, Message, SubId};
 use strikewire_registry::LadderId;
-use strikewire_subscriptions::{Owner as Holder, OwnerKind, Request};
-use strikewire_types::{Now, Tier};
+use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
+use strikewire_types::{InstrumentKey, Mode, Now, Price, Tier};
 use tokio::sync::mpsc;
 
-use super::Owner;
+use super::items::Displaced;
+use super::records::Cause;
+use super::{Owner, legs};
 use crate::Error;
-use crate::command::{StreamChain, StreamTicks};
+use crate::command::{ChainAnswer, StreamChain, StreamTicks};
 use crate::hub::HubCommand;
 
 /// What the clients of the stream hold.
@@ -20,22 +24,42 @@ pub(super) struct Streams {
     last_claim: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Claim {
     client: ClientId,
     sub: SubId,
-    /// Absent for ticks.
-    window: Option<Window>,
-    what: String,
+    what: What,
+    name: String,
+    mode: Mode,
+    /// How often it is sent.
+    class: Class,
+    /// Product classes whose market has closed: what it holds of them is off the wire
+    /// until shortly before the next open.
+    suspended: BTreeSet<ProductClass>,
+    /// Whom it evicted, and how many slots that freed.
+    displaced: Vec<Displaced>,
+}
+
+#[derive(Debug)]
+enum What {
+    Ticks {
+        legs: Vec<Leg>,
+        items: Vec<FanItem>,
+    },
+    Chain(Window),
 }
 
 /// The window of a stream's chain.
 #[derive(Debug, Clone, Copy)]
-enum Window {
-    /// It follows the price, with everybody else who follows it.
-    Follows(LadderId, Width),
-    /// It stays where it was, and is shown under a number of its own.
-    Stays(ChainId),
+struct Window {
+    ladder: LadderId,
+    width: Width,
+    /// The number under which the hub shows it.
+    shown: ChainId,
+    /// The price that it was claimed at.
+    at: Price,
+    /// Whether it follows the price, with everybody else who follows it, or stays.
+    follows: bool,
 }
 
 impl Streams {
@@ -54,6 +78,30 @@ impl Streams {
             .insert(claim.sub, holder);
         self.claims.insert(holder.id, claim);
     }
+
+    /// Forgets a claim, and what its client knows of it.
+    fn remove(&mut self, holder: Holder) -> Option<Claim> {
+        let claim = self.claims.remove(&holder.id)?;
+        if let Some(subs) = self.clients.get_mut(&claim.client) {
+            subs.remove(&claim.sub);
+        }
+        Some(claim)
+    }
+}
+
+const fn holder(id: u64) -> Holder {
+    Holder {
+        kind: OwnerKind::Stream,
+        id,
+    }
+}
+
+/// Why a stream's subscription ends without its client asking.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ended {
+    Evicted,
+    Expired,
+    NotListed,
 }
 
 impl Owner {
@@ -82,33 +130,28 @@ impl Owner {
         sub: SubId,
         ticks: StreamTicks,
     ) -> Result<(), Error> {
-        let holder = self.streams.next_holder();
-        let what = format!("ticks of {} instruments", ticks.items.len());
-        let request = Request {
-            owner: holder,
-            tier: Tier::A,
-            legs: ticks.legs,
-        };
-        let plan = self.book.plan(now, &request)?;
-        self.book.apply(now, plan, &mut self.effects);
-        self.book.set_streaming(holder, true);
-        self.streams.insert(
-            holder,
-            Claim {
-                client,
-                sub,
-                window: None,
-                what,
+        let name = format!("ticks of {} instruments", ticks.items.len());
+        let claim = Claim {
+            client,
+            sub,
+            what: What::Ticks {
+                legs: ticks.legs.clone(),
+                items: ticks.items.clone(),
             },
-        );
-        self.settle(now);
+            name,
+            mode: ticks.mode,
+            class: ticks.class,
+            suspended: BTreeSet::new(),
+            displaced: Vec::new(),
+        };
+        self.claim_stream(now, claim, ticks.legs)?;
         self.tell_hub(HubCommand::Ticks {
             client,
             sub,
             items: ticks.items,
             mode: ticks.mode,
             class: ticks.class,
-            ack: ticks.ack,
+            ack: Some(ticks.ack),
         });
         Ok(())
     }
@@ -123,58 +166,69 @@ impl Owner {
         let chain = self.chain_for(now, ask.ladder, ask.width, ask.price, false)?;
         let still = self.claim_window(now, chain, ask.price)?;
         let legs = self.window_legs(still.span, ask.mode)?;
-        let holder = self.streams.next_holder();
-        let plan = self.book.plan(
-            now,
-            &Request {
-                owner: holder,
-                tier: Tier::A,
-                legs,
-            },
-        )?;
-        self.book.apply(now, plan, &mut self.effects);
-        self.book.set_streaming(holder, true);
         let ladder = self.registry.ladder_at(ask.ladder);
-        let what = format!(
+        let name = format!(
             "chain {} {} {}",
             ladder.exchange(),
             ladder.symbol(),
             ladder.expiry()
         );
-        let (shown, window) = if ask.follow {
-            (chain, Window::Follows(ask.ladder, ask.width))
-        } else {
-            let own = self.chains.next_id();
-            (own, Window::Stays(own))
-        };
-        self.streams.insert(
-            holder,
-            Claim {
-                client,
-                sub,
-                window: Some(window),
-                what,
+        let window = Window {
+            ladder: ask.ladder,
+            width: ask.width,
+            shown: if ask.follow {
+                chain
+            } else {
+                self.chains.next_id()
             },
-        );
-        self.settle(now);
-        match window {
-            Window::Follows(..) => {
-                self.follow(now, chain, holder, ask.mode, false);
-                // A crossing may have moved it a moment ago.
-                let shown = self.claim_window(now, chain, ask.price)?;
-                self.show_answer(chain, &shown);
-            }
-            Window::Stays(_) => self.show_answer(shown, &still),
+            at: still.price.price,
+            follows: ask.follow,
+        };
+        let claim = Claim {
+            client,
+            sub,
+            what: What::Chain(window),
+            name,
+            mode: ask.mode,
+            class: ask.class,
+            suspended: BTreeSet::new(),
+            displaced: Vec::new(),
+        };
+        let holder = self.claim_stream(now, claim, legs)?;
+        if ask.follow {
+            self.follow(now, chain, holder, ask.mode, false);
+            // A crossing may have moved it a moment ago.
+            let shown = self.claim_window(now, chain, ask.price)?;
+            self.show_answer(chain, &shown);
+        } else {
+            self.show_answer(window.shown, &still);
         }
         self.tell_hub(HubCommand::Chain {
             client,
             sub,
-            chain: shown,
+            chain: window.shown,
             mode: ask.mode,
             class: ask.class,
-            ack: ask.ack,
+            ack: Some(ask.ack),
         });
         Ok(())
+    }
+
+    /// Admits the claim of a stream's subscription.
+    fn claim_stream(
+        &mut self,
+        now: Now,
+        claim: Claim,
+        legs: Vec<Leg>,
+    ) -> Result<Holder, Error> {
+        let holder = self.streams.next_holder();
+        let plan = self.book.plan(now, &stream_request(holder, legs))?;
+        self.streams.insert(holder, claim);
+        let cause = Arc::clone(&self.records.causes.streamed);
+        self.change(&cause, |book, effects| book.apply(now, plan, effects));
+        self.book.set_streaming(holder, true);
+        self.settle(now);
+        Ok(holder)
     }
 
     pub(super) fn stream_unsubscribe(
@@ -200,35 +254,52 @@ impl Owner {
     }
 
     fn release_stream(&mut self, now: Now, holder: Holder) {
-        if let Some(claim) = self.streams.claims.remove(&holder.id) {
-            self.end_window(now, &claim, holder);
-        }
-        self.book.release(now, holder, &mut self.effects);
+        self.end_window(now, holder);
+        let cause = Arc::clone(&self.records.causes.streamed);
+        self.change(&cause, |book, effects| book.release(now, holder, effects));
+        // While it is there, the records can name it.
         self.settle(now);
+        self.streams.remove(holder);
     }
 
-    fn end_window(&mut self, now: Now, claim: &Claim, holder: Holder) {
-        match claim.window {
-            None => {}
-            Some(Window::Follows(ladder, width)) => self.unfollow(now, ladder, width, holder),
-            Some(Window::Stays(chain)) => self.tell_hub(HubCommand::RemoveChain { chain }),
+    fn end_window(&mut self, now: Now, holder: Holder) {
+        let Some(claim) = self.streams.claims.get(&holder.id) else {
+            return;
+        };
+        if let What::Chain(window) = claim.what {
+            if window.follows {
+                self.unfollow(now, window.ladder, window.width, holder);
+            } else {
+                let chain = window.shown;
+                self.tell_hub(HubCommand::RemoveChain { chain });
+            }
         }
     }
 
     /// A stream's claim made room for another: it ends, and its client is told.
     pub(super) fn stream_evicted(&mut self, now: Now, holder: Holder) {
-        let Some(claim) = self.streams.claims.remove(&holder.id) else {
+        let cause = Arc::clone(&self.records.causes.streamed);
+        self.end_stream(now, holder, Ended::Evicted, &cause);
+    }
+
+    /// Ends a stream's subscription without its client asking, and tells it.
+    pub(super) fn end_stream(&mut self, now: Now, holder: Holder, how: Ended, cause: &Arc<Cause>) {
+        self.end_window(now, holder);
+        self.change(cause, |book, effects| book.release(now, holder, effects));
+        self.settle(now);
+        let Some(claim) = self.streams.remove(holder) else {
             return;
         };
-        if let Some(subs) = self.streams.clients.get_mut(&claim.client) {
-            subs.remove(&claim.sub);
-        }
-        self.end_window(now, &claim, holder);
+        let (code, detail) = match how {
+            Ended::Evicted => ("evicted", "made room for another request"),
+            Ended::Expired => ("expired", "ended with the last session of its contracts"),
+            Ended::NotListed => ("expired", "is not in the instrument master of today"),
+        };
         self.tell_hub(HubCommand::Notice {
             client: claim.client,
             sub: Some(claim.sub),
-            code: "evicted",
-            detail: format!("{} made room for another request", claim.what),
+            code,
+            detail: format!("{} {detail}", claim.name),
         });
         self.tell_hub(HubCommand::Unsubscribe {
             client: claim.client,
@@ -237,24 +308,395 @@ impl Owner {
         });
     }
 
-    /// Tells the client of a stream that its chain rolled.
-    pub(super) fn stream_rolled(&self, holder: Holder, detail: &str) {
+    fn tell_stream(&self, holder: Holder, code: &'static str, detail: &str) {
         if let Some(claim) = self.streams.claims.get(&holder.id) {
             self.tell_hub(HubCommand::Notice {
                 client: claim.client,
                 sub: Some(claim.sub),
+                code,
+                detail: format!("{} {detail}", claim.name),
+            });
+        }
+    }
+
+    /// Takes note that a stream's chain rolled, and tells its client.
+    pub(super) fn stream_rolled(&mut self, holder: Holder, at: Price, detail: &str) {
+        if let Some(claim) = self.streams.claims.get_mut(&holder.id) {
+            if let What::Chain(window) = &mut claim.what {
+                window.at = at;
+            }
+            let (client, sub) = (claim.client, Some(claim.sub));
+            self.tell_hub(HubCommand::Notice {
+                client,
+                sub,
                 code: "rolled",
                 detail: detail.to_owned(),
             });
         }
     }
 
-    /// What a stream's claim is, for explanations.
-    pub(super) fn stream_of(&self, holder: Holder) -> Option<String> {
+    /// What a stream's claim is, for explanations and records.
+    pub(super) fn stream_of(&self, holder: Holder) -> Option<(String, &[Displaced])> {
         let claim = self.streams.claims.get(&holder.id)?;
-        Some(format!(
+        let name = format!(
             "stream client {}, subscription {}: {}",
-            claim.client.0, claim.sub.0, claim.what
-        ))
+            claim.client.0, claim.sub.0, claim.name
+        );
+        Some((name, &claim.displaced))
+    }
+
+    pub(super) fn stream_displaced(&mut self, by: Holder) -> Option<&mut Vec<Displaced>> {
+        let claim = self.streams.claims.get_mut(&by.id)?;
+        Some(&mut claim.displaced)
+    }
+
+    /// The class that a stream's chain belongs to.
+    fn class_of_window(&self, window: &Window) -> ProductClass {
+        self.class_of_ladder(self.registry.ladder_at(window.ladder))
+    }
+
+    /// The market of `class` closed: what streams hold of it leaves the wire, and what
+    /// expired with it ends.
+    pub(super) fn suspend_streams(&mut self, now: Now, class: ProductClass) {
+        let ids: Vec<u64> = self.streams.claims.keys().copied().collect();
+        for id in ids {
+            self.suspend_stream(now, holder(id), class);
+        }
+    }
+
+    fn suspend_stream(&mut self, now: Now, holder: Holder, class: ProductClass) {
+        let Some(claim) = self.streams.claims.get(&holder.id) else {
+            return;
+        };
+        match &claim.what {
+            What::Chain(window) => {
+                let window = *window;
+                if self.class_of_window(&window) != class {
+                    return;
+                }
+                let ladder = self.registry.ladder_at(window.ladder);
+                if super::chains::ended(&self.calendar, now, &ladder.expiring()) {
+                    let cause = Arc::clone(&self.records.causes.expired);
+                    return self.end_stream(now, holder, Ended::Expired, &cause);
+                }
+                if window.follows {
+                    self.unfollow(now, window.ladder, window.width, holder);
+                }
+                let cause = Arc::clone(&self.records.causes.suspended);
+                self.change(&cause, |book, effects| book.release(now, holder, effects));
+            }
+            What::Ticks { legs, .. } => {
+                let of_class = |key| self.class_of_key(key) == Some(class);
+                let going: BTreeSet<InstrumentKey> = legs
+                    .iter()
+                    .map(|leg| leg.key)
+                    .filter(|key| of_class(*key))
+                    .collect();
+                if going.is_empty() {
+                    return;
+                }
+                let cause = Arc::clone(&self.records.causes.suspended);
+                self.change(&cause, |book, effects| {
+                    book.drop_legs(now, holder, |key| going.contains(&key), effects)
+                });
+            }
+        }
+        self.settle(now);
+        let Some(claim) = self.streams.claims.get_mut(&holder.id) else {
+            return;
+        };
+        claim.suspended.insert(class);
+        self.tell_stream(holder, "suspended", "is off the wire: its market closed");
+    }
+
+    /// Whether something waits for the next open of `class`.
+    pub(super) fn has_suspended(&self, class: ProductClass) -> bool {
+        let mut claims = self.streams.claims.values();
+        claims.any(|claim| claim.suspended.contains(&class))
+    }
+
+    /// The market of `class` opens soon: what was suspended is claimed again.
+    pub(super) fn resume_streams(&mut self, now: Now, class: ProductClass) {
+        let suspended: Vec<u64> = self
+            .streams
+            .claims
+            .iter_mut()
+            .filter_map(|(id, claim)| claim.suspended.remove(&class).then_some(*id))
+            .collect();
+        for id in suspended {
+            match self.resume_stream(now, holder(id)) {
+                Ok(()) => {
+                    self.tell_stream(holder(id), "resumed", "is on the wire again");
+                }
+                Err(error) => {
+                    tracing::warn!(stream = id, %error, "A suspended subscription cannot resume");
+                    self.stream_evicted(now, holder(id));
+                }
+            }
+        }
+    }
+
+    fn resume_stream(&mut self, now: Now, holder: Holder) -> Result<(), Error> {
+        let Some(claim) = self.streams.claims.get(&holder.id) else {
+            return Ok(());
+        };
+        let mode = claim.mode;
+        let (legs, follows) = match &claim.what {
+            What::Ticks { legs, .. } => {
+                let active = |leg: &&Leg| {
+                    self.class_of_key(leg.key)
+                        .is_some_and(|class| !claim.suspended.contains(&class))
+                };
+                (legs.iter().filter(active).copied().collect(), None)
+            }
+            What::Chain(window) => {
+                let window = *window;
+                if window.follows {
+                    let at = Some(window.at);
+                    let chain = self.chain_for(now, window.ladder, window.width, at, false)?;
+                    let answer = self.claim_window(now, chain, at)?;
+                    (self.window_legs(answer.span, mode)?, Some(chain))
+                } else {
+                    (self.still_legs(&window, mode)?, None)
+                }
+            }
+        };
+        let plan = self.book.plan(now, &stream_request(holder, legs))?;
+        let cause = Arc::clone(&self.records.causes.resumed);
+        self.change(&cause, |book, effects| book.apply(now, plan, effects));
+        self.book.set_streaming(holder, true);
+        self.settle(now);
+        if let Some(chain) = follows {
+            self.follow(now, chain, holder, mode, false);
+            self.show_chain(now, chain);
+            self.show_stream(holder, chain);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a stream is shown the chain of this number.
+    fn show_stream(&mut self, holder: Holder, chain: ChainId) {
+        let Some(claim) = self.streams.claims.get_mut(&holder.id) else {
+            return;
+        };
+        let What::Chain(window) = &mut claim.what else {
+            return;
+        };
+        if core::mem::replace(&mut window.shown, chain) != chain {
+            let (client, sub) = (claim.client, claim.sub);
+            let (mode, class) = (claim.mode, claim.class);
+            self.tell_hub(HubCommand::Chain {
+                client,
+                sub,
+                chain,
+                mode,
+                class,
+                ack: None,
+            });
+        }
+    }
+
+    /// The legs of a window where it was claimed.
+    fn still_legs(&self, window: &Window, mode: Mode) -> Result<Vec<Leg>, Error> {
+        let ladder = self.registry.ladder_at(window.ladder);
+        let still = ChainWindow::new(ladder, window.at, window.width)?;
+        legs(&self.registry, still.span(), mode)
+    }
+
+    /// Goes over to another master. `ladders` and `instruments` say what became of them.
+    pub(super) fn remaster_streams(
+        &mut self,
+        now: Now,
+        ladders: impl Fn(LadderId) -> Option<LadderId>,
+        instruments: impl Fn(InstrumentKey) -> Option<InstrumentKey>,
+    ) {
+        let cause = Arc::clone(&self.records.causes.vanished);
+        let ids: Vec<u64> = self.streams.claims.keys().copied().collect();
+        let mut ticks = Vec::new();
+        for id in ids {
+            let Some(claim) = self.streams.claims.get_mut(&id) else {
+                continue;
+            };
+            let listed = match &mut claim.what {
+                What::Chain(window) => match ladders(window.ladder) {
+                    Some(ladder) => {
+                        window.ladder = ladder;
+                        true
+                    }
+                    None => false,
+                },
+                What::Ticks { legs, items } => {
+                    legs.retain_mut(|leg| match instruments(leg.key) {
+                        Some(key) => {
+                            leg.key = key;
+                            true
+                        }
+                        None => false,
+                    });
+                    items.retain_mut(|item| match instruments(item.key) {
+                        Some(key) => {
+                            item.key = key;
+                            true
+                        }
+                        None => false,
+                    });
+                    ticks.push(id);
+                    !legs.is_empty()
+                }
+            };
+            if !listed {
+                // Its chain went with its ladder.
+                self.end_vanished(now, holder(id), &cause);
+            }
+        }
+        // First all of them let go of what they knew, so that no id means two contracts.
+        for again in [false, true] {
+            for id in &ticks {
+                self.show_ticks(*id, again);
+            }
+        }
+    }
+
+    fn end_vanished(&mut self, now: Now, holder: Holder, cause: &Arc<Cause>) {
+        if let Some(claim) = self.streams.claims.get_mut(&holder.id)
+            && let What::Chain(window) = &claim.what
+        {
+            let shown = window.shown;
+            // There is nothing left to unfollow.
+            claim.what = What::Ticks {
+                legs: Vec::new(),
+                items: Vec::new(),
+            };
+            self.tell_hub(HubCommand::RemoveChain { chain: shown });
+        }
+        self.end_stream(now, holder, Ended::NotListed, cause);
+    }
+
+    /// Takes a subscription of ticks from the hub, or gives it again.
+    fn show_ticks(&mut self, id: u64, again: bool) {
+        let registry = Arc::clone(&self.registry);
+        let Some(claim) = self.streams.claims.get_mut(&id) else {
+            return;
+        };
+        let (client, sub) = (claim.client, claim.sub);
+        let (mode, class) = (claim.mode, claim.class);
+        let What::Ticks { legs, items } = &mut claim.what else {
+            return;
+        };
+        if !again {
+            let ack = None;
+            return self.tell_hub(HubCommand::Unsubscribe { client, sub, ack });
+        }
+        for item in items.iter_mut() {
+            if let Some(instrument) = registry.by_key(item.key) {
+                item.token = instrument.token().into();
+            }
+        }
+        for leg in legs.iter_mut() {
+            if let Some(instrument) = registry.by_key(leg.key) {
+                leg.step = instrument.tick();
+            }
+        }
+        let items = items.clone();
+        self.tell_hub(HubCommand::Ticks {
+            client,
+            sub,
+            items,
+            mode,
+            class,
+            ack: None,
+        });
+    }
+
+    /// Sees to it that every stream that follows a chain is with the one there is now.
+    pub(super) fn rejoin_streams(&mut self) {
+        let joins: Vec<_> = self
+            .streams
+            .claims
+            .iter()
+            .filter_map(|(id, claim)| match &claim.what {
+                What::Chain(window) if window.follows && claim.suspended.is_empty() => {
+                    Some((holder(*id), window.ladder, window.width, claim.mode))
+                }
+                _ => None,
+            })
+            .collect();
+        for (holder, ladder, width, mode) in joins {
+            if let Some(chain) = self.rejoin(ladder, width, holder, mode, false) {
+                self.show_stream(holder, chain);
+            }
+        }
+    }
+
+    /// The legs that every stream's claim holds in the master of today.
+    pub(super) fn stream_legs(&self) -> Vec<(Holder, Vec<Leg>)> {
+        let mut all = Vec::new();
+        for (id, claim) in &self.streams.claims {
+            let legs = match &claim.what {
+                What::Ticks { legs, .. } => {
+                    let active = |leg: &&Leg| {
+                        self.class_of_key(leg.key)
+                            .is_none_or(|class| !claim.suspended.contains(&class))
+                    };
+                    Some(legs.iter().filter(active).copied().collect())
+                }
+                What::Chain(_) if !claim.suspended.is_empty() => None,
+                What::Chain(window) => {
+                    let span = self
+                        .span_of(window.ladder, window.width)
+                        .filter(|_| window.follows);
+                    match span {
+                        Some(span) => self.window_legs(span, claim.mode).ok(),
+                        None => self.still_legs(window, claim.mode).ok(),
+                    }
+                }
+            };
+            if let Some(legs) = legs {
+                all.push((holder(*id), legs));
+            }
+        }
+        all
+    }
+
+    /// Shows the chains of streams again, as they are in the master of today.
+    pub(super) fn show_streams(&mut self, now: Now) {
+        for chain in self.streamed_chains() {
+            self.show_chain(now, chain);
+        }
+        let still: Vec<(ChainId, ChainAnswer)> = self
+            .streams
+            .claims
+            .values()
+            .filter_map(|claim| match &claim.what {
+                What::Chain(window) if !window.follows => {
+                    Some((window.shown, self.still_answer(now, window)?))
+                }
+                _ => None,
+            })
+            .collect();
+        for (shown, answer) in still {
+            self.show_answer(shown, &answer);
+        }
+    }
+
+    fn still_answer(&self, now: Now, window: &Window) -> Option<ChainAnswer> {
+        let ladder = self.registry.ladder_at(window.ladder);
+        let still = ChainWindow::new(ladder, window.at, window.width).ok()?;
+        Some(ChainAnswer {
+            registry: Arc::clone(&self.registry),
+            span: still.span(),
+            price: crate::SourcePrice::from_client(window.at),
+            live: None,
+            calculated_at: now.utc,
+        })
+    }
+}
+
+fn stream_request(owner: Holder, legs: Vec<Leg>) -> Request {
+    Request {
+        owner,
+        user: None,
+        tier: Tier::A,
+        legs,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::prelude::*;
-use strikewire_subscriptions::{Effect, State};
+use strikewire_subscriptions::{Effect, Owner, State};
 use strikewire_types::{InstrumentKey, Mode, Tier};
 
 use crate::mirror::Told;
@@ -154,10 +154,19 @@ impl Run {
             let legs: Legs = view.legs().map(|leg| (leg.key, leg.mode)).collect();
             assert_eq!((view.len(), &legs), (legs.len(), &claim.legs));
             assert_eq!(
-                (view.tier(), view.is_streaming()),
-                (claim.tier, claim.streaming)
+                (view.tier(), view.is_streaming(), view.user()),
+                (claim.tier, claim.streaming, claim.user)
             );
         }
+        let mut by_use: Vec<(u64, Owner)> = self
+            .book
+            .claims()
+            .map(|claim| (claim.used(), claim.owner()))
+            .collect();
+        by_use.sort_unstable();
+        let by_use: Vec<Owner> = by_use.into_iter().map(|(_, owner)| owner).collect();
+        let expected: Vec<Owner> = self.naive.claims.iter().map(|c| c.owner).collect();
+        assert_eq!(by_use, expected);
     }
 
     /// An instrument that is on its home alone has finished migrating.

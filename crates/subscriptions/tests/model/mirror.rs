@@ -32,6 +32,7 @@ pub(crate) struct Told {
     pub(crate) evicted: Vec<(Owner, Owner, usize)>,
     pub(crate) changed: Vec<((Tier, Mode), (Tier, Mode))>,
     pub(crate) undesired: Vec<InstrumentKey>,
+    pub(crate) bound: Vec<InstrumentKey>,
     pub(crate) unbound: Vec<InstrumentKey>,
 }
 
@@ -50,6 +51,7 @@ impl Mirror {
                     slot, key, home, ..
                 } => {
                     assert!(self.row(key).is_none(), "{key} bound twice");
+                    told.bound.push(key);
                     let target = None;
                     let old = self.rows.insert(slot, Row { key, home, target });
                     assert!(old.is_none(), "{slot:?} belongs to {old:?}");

@@ -6,14 +6,14 @@ use std::time::Duration;
 use rand::prelude::*;
 use rand_pcg::Pcg64;
 use strikewire_subscriptions::{
-    Book, Config, Effect, Leg, Owner, OwnerKind, Refusal, Request, Role, State,
+    Book, Config, Effect, Leg, OverQuota, Owner, OwnerKind, Refusal, Request, Role, State, Why,
 };
 use strikewire_types::{ConnId, InstrumentKey, Mode, Now, PriceStep, Segment, Slot, Tier};
 
 use crate::broker::Broker;
 use crate::driver::Socket;
 use crate::mirror::Mirror;
-use crate::naive::{Answer, Legs, Naive};
+use crate::naive::{Answer, Asks, Legs, Limits, Naive};
 use crate::seen::Seen;
 
 pub(crate) const CONNECTIONS: usize = 3;
@@ -57,13 +57,21 @@ impl Run {
             total: if seed.is_multiple_of(3) { 18 } else { 21 },
             per_batch: 2,
             in_use: Duration::from_secs(3),
+            quota: (seed % 4 == 1 || seed % 4 == 3).then_some(10),
+            fair_share: seed % 4 >= 2,
             ..Config::default()
+        };
+        let limits = Limits {
+            total: config.total,
+            in_use: nanos(config.in_use),
+            quota: config.quota,
+            fair_share: config.fair_share,
         };
         Self {
             rng: Pcg64::seed_from_u64(seed),
             now: Now::default() + Duration::from_secs(1),
             book: Book::new(config).expect("a valid configuration"),
-            naive: Naive::new(config.total, nanos(config.in_use)),
+            naive: Naive::new(limits),
             broker: Broker::new(CONNECTIONS, per_connection, config.total, config.per_batch),
             mirror: Mirror::default(),
             sockets: (0..CONNECTIONS).map(|_| Socket::default()).collect(),
@@ -95,7 +103,8 @@ impl Run {
                 let owner = self.owner();
                 self.release(owner, seen);
             }
-            27..29 => self.thin_out(at, seen),
+            27 => self.thin_out(at, seen),
+            28 => self.drop_legs(seen),
             29..31 => {
                 let owner = self.owner();
                 self.book.touch(self.now, owner);
@@ -141,6 +150,15 @@ impl Run {
         }
     }
 
+    /// Mostly an owner's own user.
+    fn user(&mut self, owner: Owner) -> Option<u64> {
+        match self.rng.random_range(0..8) {
+            0 => None,
+            1 => Some(self.rng.random_range(0..3)),
+            _ => Some(owner.id % 3),
+        }
+    }
+
     fn leg(&mut self, place: u32, distance: u16, mode: Mode) -> Leg {
         let role = if self.rng.random_range(0..8) == 0 {
             Role::Underlying
@@ -180,8 +198,9 @@ impl Run {
         let place = self.rng.random_range(0..RING);
         let mode = Mode::ALL[self.rng.random_range(0..3)];
         let legs = vec![self.leg(place, 0, mode)];
-        let tier = Tier::A;
-        self.admit(&Request { owner, tier, legs }, seen);
+        let user = self.user(owner);
+        let request = Request::new(owner, Tier::A, legs);
+        self.admit(&Request { user, ..request }, seen);
     }
 
     fn request(&mut self, seen: &mut Seen) {
@@ -198,14 +217,23 @@ impl Run {
             _ => self.rng.random_range(1..8),
         };
         let legs = self.window(from, width);
-        self.admit(&Request { owner, tier, legs }, seen);
+        let user = self.user(owner);
+        let request = Request::new(owner, tier, legs);
+        self.admit(&Request { user, ..request }, seen);
     }
 
     fn admit(&mut self, request: &Request, seen: &mut Seen) {
-        let (owner, tier) = (request.owner, request.tier);
+        let owner = request.owner;
         let wanted = collapse(&request.legs);
-        let expected = self.naive.admit(self.clock(), owner, tier, &wanted);
+        let asks = Asks {
+            owner,
+            tier: request.tier,
+            user: request.user,
+            legs: &wanted,
+        };
+        let expected = self.naive.admit(self.clock(), asks);
         let lingering: BTreeSet<InstrumentKey> = self.lingering();
+        let leaving = self.leaving();
         let answer = self.book.plan(self.now, request);
         match (answer, expected) {
             (
@@ -214,15 +242,24 @@ impl Run {
                     needed,
                     free,
                     evictable,
+                    over_quota,
                 },
             ) => {
+                let over = over_quota.zip(request.user).zip(self.config.quota);
                 let expected = Refusal {
                     needed,
                     free,
                     evictable,
+                    quota: over.map(|((held, user), quota)| OverQuota {
+                        user,
+                        quota,
+                        held,
+                        asked: wanted.len(),
+                    }),
                 };
                 assert_eq!(refusal, expected);
-                seen.refusal += 1;
+                seen.refusal += u64::from(over.is_none());
+                seen.quota_refusal += u64::from(over.is_some());
             }
             (
                 Ok(plan),
@@ -232,20 +269,28 @@ impl Run {
                     victims,
                     spared,
                     use_counts,
+                    for_quota,
+                    own_share,
+                    others_share,
                 },
             ) => {
                 assert_eq!((plan.needed(), plan.free()), (needed, free));
                 let planned: Vec<(Owner, usize)> =
                     plan.victims().iter().map(|v| (v.owner, v.frees)).collect();
                 assert_eq!(planned, victims);
+                let leaves: usize = victims.iter().map(|victim| victim.1).sum();
+                let forecast = self.book.forecast(&plan);
+                assert_eq!(forecast.leaves, leaves);
                 let applied = self.book.apply(self.now, plan, &mut self.effects);
                 assert_eq!(applied.held, wanted.len());
                 assert_eq!(applied.evicted, victims.len());
+                let coming: usize = forecast.by_connection.iter().sum();
+                assert!(coming <= applied.new_on_wire);
                 let evicted = victims
                     .iter()
                     .map(|&(victim, frees)| (victim, owner, frees));
                 let evicted: Vec<(Owner, Owner, usize)> = evicted.collect();
-                let new = self.naive.put(self.clock(), owner, tier, wanted.clone());
+                let new = self.naive.put(self.clock(), asks);
                 assert_eq!(applied.new_on_wire, new);
                 for &(victim, ..) in &evicted {
                     self.naive.remove(victim);
@@ -255,11 +300,22 @@ impl Run {
                 seen.eviction += evicted.len() as u64;
                 seen.spared_victim += spared as u64;
                 seen.use_counted += u64::from(use_counts);
+                seen.quota_eviction += for_quota as u64;
+                let both = for_quota > 0 && victims.len() > for_quota;
+                seen.quota_and_slots_evict += u64::from(both);
+                seen.share_evicts_own += own_share as u64;
+                seen.share_evicts_the_greedy += others_share as u64;
                 let still = self.lingering();
                 let gone = |key: &&InstrumentKey| !still.contains(key) && !wanted.contains_key(key);
                 seen.linger_reclaimed_by_admission += lingering.iter().filter(gone).count() as u64;
                 let again = |key: &&InstrumentKey| wanted.contains_key(key);
                 seen.lingering_wanted_again += lingering.iter().filter(again).count() as u64;
+                // Who was not unbound keeps its slot, without being bound anew.
+                for (key, slot) in leaving.iter().filter(|(key, _)| wanted.contains_key(key)) {
+                    assert_eq!(self.mirror.row(*key).map(|(slot, _)| slot), Some(*slot));
+                    assert!(!told.bound.contains(key));
+                    seen.let_go_and_wanted_again += 1;
+                }
             }
             (answer, expected) => panic!("{answer:?}, but by the rules {expected:?}"),
         }
@@ -342,6 +398,34 @@ impl Run {
         }
     }
 
+    /// Some legs of a claim go, as when one of several exchanges closes.
+    fn drop_legs(&mut self, seen: &mut Seen) {
+        let owner = self.owner();
+        let (of, which) = (self.rng.random_range(1..4), self.rng.random_range(0..3));
+        let go = |key: InstrumentKey| (key.id.0 + u32::from(key.segment.code())) % of == which % of;
+        let claim = self.book.claim(owner);
+        let used = claim.map(|claim| claim.used());
+        let dropped = self.book.drop_legs(self.now, owner, go, &mut self.effects);
+        let expected = self.naive.drop_legs(owner, go);
+        assert_eq!((dropped.held, dropped.leaving), expected);
+        assert!(dropped.contracts_held <= dropped.held);
+        assert!(dropped.contracts_leaving <= dropped.leaving);
+        let claim = self.book.claim(owner);
+        assert_eq!(claim.is_some(), self.naive.find(owner).is_some());
+        assert!(claim.is_none_or(|claim| Some(claim.used()) == used));
+        seen.leg_dropped += dropped.held as u64;
+        seen.claim_dropped_out += u64::from(used.is_some() && claim.is_none());
+        for effect in &self.effects {
+            if let Effect::Undesired { owner: by, why, .. } = *effect {
+                assert_eq!((by, why), (owner, Why::Released));
+            }
+        }
+        let told = self.read(seen);
+        assert_eq!(told.undesired.len(), dropped.leaving);
+        let lingering = self.lingering();
+        assert!(told.undesired.iter().all(|key| !lingering.contains(key)));
+    }
+
     pub(crate) fn timeout(&mut self, seen: &mut Seen) {
         let lingering = self.lingering().len();
         let migrating = self.book.status().migrating;
@@ -362,6 +446,13 @@ impl Run {
         assert_eq!(moved, told.count());
         seen.rebalance_of_nothing += u64::from(moved == 0);
         self.read(seen);
+    }
+
+    /// What nobody holds and is still on its way out.
+    fn leaving(&self) -> BTreeMap<InstrumentKey, Slot> {
+        let leaves = self.book.instruments();
+        let leaves = leaves.filter(|i| i.state == State::Leaving);
+        leaves.map(|i| (i.key, i.slot)).collect()
     }
 
     pub(crate) fn lingering(&self) -> BTreeSet<InstrumentKey> {

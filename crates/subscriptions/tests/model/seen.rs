@@ -39,4 +39,12 @@ seen! {
     batch_lost,
     slot_reused,
     rebalance_of_nothing,
+    quota_eviction,
+    quota_refusal,
+    quota_and_slots_evict,
+    share_evicts_own,
+    share_evicts_the_greedy,
+    leg_dropped,
+    claim_dropped_out,
+    let_go_and_wanted_again,
 }

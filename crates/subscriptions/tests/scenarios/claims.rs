@@ -133,4 +133,45 @@ fn limits_that_no_broker_means_are_refused() {
         Config { total, ..good },
         "total = 25001: expected 1 to 25000 instruments, what the connections hold",
     );
+    let quota = Some(0);
+    check(
+        Config { quota, ..good },
+        "quota = 0: expected at least 1 instrument, or none for no limit",
+    );
+}
+
+#[test]
+fn the_order_of_use_can_be_kept_and_made_anew() {
+    let order = |desk: &Desk| {
+        let mut claims: Vec<(u64, u64)> = desk
+            .book
+            .claims()
+            .map(|claim| (claim.used(), claim.owner().id))
+            .collect();
+        claims.sort_unstable();
+        claims.into_iter().map(|(_, id)| id).collect::<Vec<u64>>()
+    };
+    let mut desk = Desk::new(1, 9, 9);
+    for id in 1..=4 {
+        desk.admit(id, A, legs(&[id as u32]));
+    }
+    desk.book.touch(desk.now, owner(1));
+    desk.admit(3, A, legs(&[3]));
+    // Neither a roll nor letting go is a use.
+    desk.roll(2, &[7, 8]);
+    desk.book
+        .drop_legs(desk.now, owner(2), |k| k == key(8), &mut desk.effects);
+    assert_eq!(order(&desk), [2, 4, 1, 3]);
+    let mut again = Desk::new(1, 9, 9).up();
+    for id in order(&desk) {
+        let claim = desk.book.claim(owner(id)).unwrap();
+        let ids: Vec<u32> = claim.legs().map(|leg| leg.key.id.0).collect();
+        again.admit(id, A, legs(&ids));
+    }
+    assert_eq!(order(&again), [2, 4, 1, 3]);
+    // The most recently used goes to the wire first, the least is evicted first.
+    assert_eq!(again.pump(), ["1 +full 3 1 4 7"]);
+    again.wait(61);
+    let plan = again.plan(9, A, legs(&[11, 12, 13, 14, 15, 16])).unwrap();
+    assert_eq!(plan.victims()[0].owner, owner(2));
 }

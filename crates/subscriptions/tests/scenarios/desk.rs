@@ -57,11 +57,16 @@ impl Desk {
             per_batch,
             ..Config::default()
         };
+        Self::with(config)
+    }
+
+    /// Everything is down.
+    pub(crate) fn with(config: Config) -> Self {
         Self {
             book: Book::new(config).unwrap(),
             now: Now::default() + Duration::from_secs(1_000),
             effects: Vec::new(),
-            epochs: vec![0; connections],
+            epochs: vec![0; config.connections],
         }
     }
 
@@ -94,11 +99,22 @@ impl Desk {
 
     pub(crate) fn plan(&self, id: u64, tier: Tier, legs: Vec<Leg>) -> Result<Plan, Refusal> {
         let owner = owner(id);
-        self.book.plan(self.now, &Request { owner, tier, legs })
+        self.book.plan(self.now, &Request::new(owner, tier, legs))
     }
 
     pub(crate) fn admit(&mut self, id: u64, tier: Tier, legs: Vec<Leg>) {
         let plan = self.plan(id, tier, legs).unwrap();
+        self.book.apply(self.now, plan, &mut self.effects);
+    }
+
+    /// The claim `id` of a user, in tier A.
+    pub(crate) fn plan_for(&self, user: u64, id: u64, legs: Vec<Leg>) -> Result<Plan, Refusal> {
+        let request = Request::new(owner(id), A, legs).charged_to(user);
+        self.book.plan(self.now, &request)
+    }
+
+    pub(crate) fn admit_for(&mut self, user: u64, id: u64, legs: Vec<Leg>) {
+        let plan = self.plan_for(user, id, legs).unwrap();
         self.book.apply(self.now, plan, &mut self.effects);
     }
 

@@ -219,6 +219,7 @@ fn who_is_evicted() {
                     needed,
                     free,
                     evictable,
+                    quota: None,
                 };
                 assert_eq!(refusal, expected, "{}", case.name);
                 assert_eq!(desk.book.status(), before, "{}", case.name);

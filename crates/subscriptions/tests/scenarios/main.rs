@@ -3,6 +3,9 @@
 mod claims;
 mod desk;
 mod eviction;
+mod forecast;
+mod letting_go;
 mod moves;
+mod quota;
 mod rolls;
 mod wire;

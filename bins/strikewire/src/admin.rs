@@ -1,0 +1,232 @@
+//! `strikewire admin`.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::json;
+use strikewire_types::Expiry;
+
+use crate::client::{Client, Server, short};
+use crate::output::{Column, grouped, or_empty, table};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Lets go of every watchlist item and explicit subscription of tier A; the items stay
+    /// listed as evicted
+    UnsubscribeAllTierA {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Evens the connections out
+    Rebalance {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Calculates the chains of an expiry anew
+    InvalidateExpiry {
+        /// The underlying, such as NIFTY
+        symbol: String,
+        /// Such as 24FEB2026, 24-Feb-2026 or 2026-02-24
+        expiry: Expiry,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// How the connections to the broker stand
+    WsStatus {
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+pub(crate) fn run(command: AdminCommand) -> anyhow::Result<()> {
+    let path = |last| ["api", "v2", "admin", last];
+    match command {
+        AdminCommand::UnsubscribeAllTierA { server } => Client::new(&server)?
+            .post(&path("unsubscribe-all-tier-a"), &json!({}))?
+            .show(server.format, unsubscribed),
+        AdminCommand::Rebalance { server } => Client::new(&server)?
+            .post(&path("rebalance-ws"), &json!({}))?
+            .show(server.format, rebalanced),
+        AdminCommand::InvalidateExpiry {
+            symbol,
+            expiry,
+            server,
+        } => Client::new(&server)?
+            .post(
+                &path("invalidate-expiry"),
+                &json!({"symbol": symbol, "expiry": expiry}),
+            )?
+            .show(server.format, invalidated),
+        AdminCommand::WsStatus { server } => Client::new(&server)?
+            .get(&path("ws-status"), &[])?
+            .show(server.format, connections),
+    }
+}
+
+#[derive(Deserialize)]
+struct Unsubscribed {
+    unsubscribed: u64,
+}
+
+fn unsubscribed(answer: &Unsubscribed) -> String {
+    format!("instruments unsubscribed: {}", grouped(answer.unsubscribed))
+}
+
+#[derive(Deserialize)]
+struct Rebalanced {
+    moved: u64,
+    ws_usage: BTreeMap<u8, u64>,
+}
+
+fn rebalanced(answer: &Rebalanced) -> String {
+    format!(
+        "instruments that move: {}\nslots in use: {}",
+        grouped(answer.moved),
+        by_connection(&answer.ws_usage)
+    )
+}
+
+/// `5,000 on 1, 300 on 2`.
+pub(crate) fn by_connection(usage: &BTreeMap<u8, u64>) -> String {
+    let each = usage
+        .iter()
+        .map(|(connection, slots)| format!("{} on {connection}", grouped(*slots)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Deserialize)]
+struct Invalidated {
+    recalculated: u64,
+}
+
+fn invalidated(answer: &Invalidated) -> String {
+    format!("chains calculated anew: {}", grouped(answer.recalculated))
+}
+
+#[derive(Deserialize)]
+struct Connections {
+    per_connection: BTreeMap<u8, Connection>,
+}
+
+#[derive(Deserialize)]
+struct Connection {
+    state: String,
+    since: String,
+    subscriptions: u64,
+    attempts: u64,
+    last_error: Option<String>,
+    last_packet_age_ms: Option<u64>,
+    packets_per_s: u64,
+    next_retry: Option<String>,
+}
+
+fn connections(answer: &Connections) -> String {
+    let mut rows = table(&[
+        Column::Number("connection"),
+        Column::Text("state"),
+        Column::Text("since"),
+        Column::Number("slots"),
+        Column::Number("packets/s"),
+        Column::Number("last packet, ms"),
+        Column::Number("attempts"),
+        Column::Text("next attempt"),
+        Column::Text("last error"),
+    ]);
+    for (id, connection) in &answer.per_connection {
+        let next = connection.next_retry.as_deref().map(short);
+        rows.add_row([
+            id.to_string().as_str(),
+            &connection.state,
+            &short(&connection.since),
+            &grouped(connection.subscriptions),
+            &grouped(connection.packets_per_s),
+            &connection
+                .last_packet_age_ms
+                .map(grouped)
+                .unwrap_or_default(),
+            &connection.attempts.to_string(),
+            &or_empty(next),
+            &or_empty(connection.last_error.as_ref()),
+        ]);
+    }
+    rows.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::{Value, from_value};
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    #[test]
+    fn commands_are_as_documented() {
+        let parsed = |more: &[&str]| {
+            let line = [&["strikewire", "admin"], more].concat();
+            Arguments::try_parse_from(line).map(|arguments| arguments.command)
+        };
+        for line in [
+            &["unsubscribe-all-tier-a"][..],
+            &["rebalance", "--json"],
+            &["ws-status", "--server", "http://127.0.0.1:9999"],
+        ] {
+            assert!(matches!(parsed(line), Ok(Command::Admin(_))), "{line:?}");
+        }
+        match parsed(&["invalidate-expiry", "NIFTY", "2026-02-10"]).unwrap() {
+            Command::Admin(AdminCommand::InvalidateExpiry { symbol, expiry, .. }) => {
+                assert_eq!(
+                    (symbol.as_str(), expiry.to_string().as_str()),
+                    ("NIFTY", "10FEB2026")
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(parsed(&["invalidate-expiry", "NIFTY"]).is_err());
+        assert!(parsed(&["invalidate-expiry", "NIFTY", "10FEB"]).is_err());
+    }
+
+    #[test]
+    fn answers_are_sentences() {
+        fn said<T: serde::de::DeserializeOwned>(text: fn(&T) -> String, answer: Value) -> String {
+            text(&from_value(answer).unwrap())
+        }
+        assert_eq!(
+            said(
+                unsubscribed,
+                json!({"success": true, "unsubscribed": 12_345})
+            ),
+            "instruments unsubscribed: 12,345"
+        );
+        assert_eq!(
+            said(
+                rebalanced,
+                json!({"success": true, "moved": 40,
+                                    "ws_usage": {"1": 5_000, "2": 300}})
+            ),
+            "instruments that move: 40\nslots in use: 5,000 on 1, 300 on 2"
+        );
+        assert_eq!(
+            said(invalidated, json!({"success": true, "recalculated": 2})),
+            "chains calculated anew: 2"
+        );
+    }
+
+    #[test]
+    fn connections_are_a_table() {
+        let answer = json!({"total_connections": 2, "connected_connections": 1, "per_connection": {
+            "1": {"state": "live", "since": "2026-02-09T09:00:00.000+05:30", "subscriptions": 4_321,
+                  "attempts": 0, "last_error": null, "last_packet_age_ms": 3,
+                  "packets_per_s": 15_000, "next_retry": null},
+            "2": {"state": "backoff", "since": "2026-02-09T10:00:00.000+05:30", "subscriptions": 0,
+                  "attempts": 3, "last_error": "refused", "last_packet_age_ms": null,
+                  "packets_per_s": 0, "next_retry": "2026-02-09T10:00:08.000+05:30"},
+        }});
+        let expected = "\
+connection  state    since                slots  packets/s  last packet, ms  attempts  next attempt         last error
+         1  live     2026-02-09 09:00:00  4,321     15,000                3         0
+         2  backoff  2026-02-09 10:00:00      0          0                          3  2026-02-09 10:00:08  refused";
+        assert_eq!(connections(&from_value(answer).unwrap()), expected);
+    }
+}

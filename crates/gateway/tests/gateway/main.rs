@@ -1,0 +1,11 @@
+//! The gateway against a broker that the test plays itself, on one thread and in
+//! paused time: what the owner, the tick path and the hub do together.
+
+mod day;
+mod durable;
+mod flows;
+mod ledger;
+mod play;
+mod recovery;
+mod standing;
+mod swap;
