@@ -149,7 +149,9 @@ impl Command {
     pub(crate) fn refuse(self, error: Error) {
         // Whoever asked may have gone.
         match self {
-            Self::Hold { reply, .. } | Self::StreamTicks { reply, .. } | Self::StreamChain { reply, .. } => {
+            Self::Hold { reply, .. }
+            | Self::StreamTicks { reply, .. }
+            | Self::StreamChain { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
             Self::Add { reply, .. } => {

@@ -436,7 +436,10 @@ impl Gateway {
     }
 
     /// Does `work` with the master in force, again should another one come in between.
-    pub(crate) async fn in_master<T, F>(&self, mut work: impl FnMut(Arc<Master>) -> F) -> Result<T, Error>
+    pub(crate) async fn in_master<T, F>(
+        &self,
+        mut work: impl FnMut(Arc<Master>) -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -449,7 +452,8 @@ impl Gateway {
     }
 
     async fn send(&self, command: Command) -> Result<(), Error> {
-        self.send_of(self.shared.master.load().number, command).await
+        self.send_of(self.shared.master.load().number, command)
+            .await
     }
 
     async fn send_of(&self, master: u64, command: Command) -> Result<(), Error> {

@@ -104,15 +104,16 @@ pub use plan::{DryRun, EvictView, StandingPlan, StandingWindow, plan_standing};
 pub use price::SourcePrice;
 pub use resolve::{ChainRequest, ItemRequest, TicksRequest};
 pub use status::{
-    ActiveRow, ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView, Readiness,
-    Reason, StatusView, TierBView, WaitingView, WsStatus,
+    ActiveRow, ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView,
+    Readiness, Reason, StatusView, TierBView, WaitingView, WsStatus,
 };
 pub use strikewire_store::List;
-pub use tier_b::{Contracts, TierBRule};
 pub use tick::TickPath;
+pub use tier_b::{Contracts, TierBRule};
 
 /// The words of the gateway's answers, for those who use it alone.
 pub use {
     strikewire_calendar as calendar, strikewire_chain as chain, strikewire_registry as registry,
-    strikewire_store as store, strikewire_subscriptions as subscriptions, strikewire_types as types,
+    strikewire_store as store, strikewire_subscriptions as subscriptions,
+    strikewire_types as types,
 };

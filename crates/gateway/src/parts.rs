@@ -84,9 +84,7 @@ impl<Fd, M> fmt::Debug for Setup<Fd, M> {
 /// # Errors
 ///
 /// When the capacities of the configuration make no sense.
-pub fn build<Fd, J, M>(
-    setup: Setup<Fd, M>,
-) -> Result<Parts, strikewire_subscriptions::ConfigError>
+pub fn build<Fd, J, M>(setup: Setup<Fd, M>) -> Result<Parts, strikewire_subscriptions::ConfigError>
 where
     Fd: Feed + Send + 'static,
     J: Journal + 'static,

@@ -62,7 +62,9 @@ pub(crate) fn source_price(
             price,
             source: PriceSource::Live,
             time: quote.ltt,
-            stale: !quote.ltt.is_some_and(|time| is_live(pricing, now, key, time)),
+            stale: !quote
+                .ltt
+                .is_some_and(|time| is_live(pricing, now, key, time)),
         });
     }
     positive(quote.prev_close).map(|price| SourcePrice {

@@ -2,7 +2,9 @@
 
 use strikewire_chain::Width;
 use strikewire_fanout::Class;
-use strikewire_registry::{ChainQuery, Expiring, Instrument, Kind, Ladder, OtherExchange, Registry};
+use strikewire_registry::{
+    ChainQuery, Expiring, Instrument, Kind, Ladder, OtherExchange, Registry,
+};
 use strikewire_subscriptions::{Leg, Role};
 use strikewire_types::{Exchange, Expiry, Mode, Price, Tier};
 

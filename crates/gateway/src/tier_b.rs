@@ -72,10 +72,7 @@ impl TierBRule {
                 Contracts::Futures,
                 &["GOLD", "SILVER", "CRUDEOIL", "NATURALGAS", "COPPER"],
             )),
-            mcx(Self::new(
-                Contracts::Options,
-                &["CRUDEOIL", "NATURALGAS"],
-            )),
+            mcx(Self::new(Contracts::Options, &["CRUDEOIL", "NATURALGAS"])),
         ]
     }
 }

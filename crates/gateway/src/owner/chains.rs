@@ -1,19 +1,24 @@
+mod shape;
+mod upkeep;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use strikewire_calendar::{Calendar, Class};
-use strikewire_chain::{Band, Decision, Follower, Forced, PriceQuality, Span, Width, Window};
-use strikewire_fanout::{ChainBody, ChainId, Item as FanItem};
-use strikewire_registry::{Expiring, Instrument, Kind, Ladder, LadderId, Registry};
-use strikewire_store::AtmRow;
-use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Role};
-use strikewire_types::{Exchange, InstrumentKey, Mode, Now, Price, Segment, Strike, Utc};
+use strikewire_calendar::Class;
+use strikewire_chain::{Band, Decision, Follower, Forced, Span, Width};
+use strikewire_fanout::ChainId;
+use strikewire_registry::{Ladder, LadderId, Registry};
+use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind};
+use strikewire_types::{InstrumentKey, Mode, Now, Price};
+
+pub(crate) use shape::{ended, legs, middle_window, source_leg, source_of};
+use shape::{quality, segment_of, shaped};
 
 use super::Owner;
 use crate::command::{ChainAnswer, ChainAsk};
 use crate::hub::HubCommand;
 use crate::price::{Pricing, source_price};
-use crate::{Error, SourcePrice, handle};
+use crate::{Error, SourcePrice};
 
 /// How many calculated chains are kept that nobody follows.
 const IDLE_CHAINS: usize = 1024;
@@ -431,38 +436,6 @@ impl Owner {
         true
     }
 
-    /// Gives the hub the chain as it stands.
-    pub(super) fn show_chain(&self, now: Now, id: ChainId) {
-        if let Ok(chain) = self.chain_answer(now, id, ChainAsk::default()) {
-            self.show_answer(id, &chain);
-        }
-    }
-
-    /// Gives the hub a chain under the number `id`.
-    pub(super) fn show_answer(&self, id: ChainId, chain: &ChainAnswer) {
-        let window = chain.span.window(&self.registry, chain.price.price);
-        let view = handle::render(chain);
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&view) else {
-            return;
-        };
-        let item = |instrument: Instrument<'_>| FanItem {
-            key: instrument.key(),
-            token: instrument.token().into(),
-        };
-        let body = ChainBody {
-            fields,
-            legs: window
-                .legs()
-                .map(|leg| item(self.registry.instrument(leg.0)))
-                .collect(),
-            underlying: window.ladder().price_source().map(item),
-        };
-        self.tell_hub(HubCommand::SetChain {
-            chain: id,
-            body: Box::new(body),
-        });
-    }
-
     /// Watches the price of an underlying for the chains that are followed.
     pub(super) fn arm(&mut self, now: Now, source: InstrumentKey) {
         let Some(band) = self.arm_band(source) else {
@@ -555,79 +528,6 @@ impl Owner {
         self.arm(now, source);
     }
 
-    /// Puts the chains on underlyings of `class` where the pre-open session has brought
-    /// their prices, so that the open finds them there. Once, shortly before.
-    pub(super) fn centre_chains(&mut self, now: Now, class: Class, pre_open: Utc) {
-        let sources: Vec<InstrumentKey> = self
-            .chains
-            .by_source
-            .keys()
-            .copied()
-            .filter(|key| self.class_of_key(*key) == Some(class))
-            .collect();
-        let mut centred = 0;
-        for source in sources {
-            let Some(price) = source_price(&self.pricing(), now, source) else {
-                continue;
-            };
-            // Of this morning; yesterday's close centres nothing.
-            if price.time.is_none_or(|time| time.to_utc() < pre_open) {
-                continue;
-            }
-            let ids: Vec<ChainId> = self.chains.by_source[&source].iter().copied().collect();
-            for id in ids {
-                let Some(chain) = self.chains.by_id.get_mut(&id) else {
-                    continue;
-                };
-                if chain.members.is_empty() {
-                    continue;
-                }
-                let decision = chain.follower.recalculate(
-                    &self.registry,
-                    now,
-                    price.price,
-                    PriceQuality::Live,
-                );
-                centred += usize::from(self.decided(now, id, price, decision));
-            }
-            self.settle(now);
-            self.arm_band(source);
-        }
-        tracing::info!(%class, chains = centred, "Chains centred on pre-open prices");
-    }
-
-    /// Calculates the chains of some ladders anew. How many were.
-    pub(super) fn invalidate(&mut self, now: Now, ladders: &[LadderId]) -> usize {
-        let ids: Vec<ChainId> = self
-            .chains
-            .by_id
-            .iter()
-            .filter(|(_, chain)| ladders.contains(&chain.ladder))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut done = 0;
-        for id in ids {
-            let Some(chain) = self.chains.by_id.get(&id) else {
-                continue;
-            };
-            let source = chain.source;
-            let Some(price) = source_price(&self.pricing(), now, source) else {
-                continue;
-            };
-            let Some(chain) = self.chains.by_id.get_mut(&id) else {
-                continue;
-            };
-            let quality = quality(&price);
-            let decision = chain
-                .follower
-                .recalculate(&self.registry, now, price.price, quality);
-            done += usize::from(self.decided(now, id, price, decision));
-            self.settle(now);
-            self.arm(now, source);
-        }
-        done
-    }
-
     pub(super) fn class_of_ladder(&self, ladder: Ladder<'_>) -> Class {
         self.calendar
             .class_of(ladder.exchange(), segment_of(ladder), ladder.symbol())
@@ -641,195 +541,4 @@ impl Owner {
                 .class_of(instrument.exchange(), key.segment, instrument.symbol()),
         )
     }
-
-    /// The row of a chain for the projection.
-    pub(super) fn atm_row(&self, id: ChainId) -> Option<AtmRow> {
-        let chain = self.chains.by_id.get(&id)?;
-        let (span, price) = (chain.follower.span()?, chain.price?);
-        let window = span.window(&self.registry, price.price);
-        let ladder = window.ladder();
-        Some(AtmRow {
-            underlying: ladder.symbol().into(),
-            exchange: ladder.exchange(),
-            expiry: ladder.expiry(),
-            width: chain.width.get(),
-            ltp: price.price,
-            atm: window.atm_strike(),
-            step: window.strike_step().map(|step| Strike::from_raw(step.raw())),
-            at: chain.follower.calculated_at()?.utc,
-            strikes: window.rungs().iter().map(|rung| rung.strike).collect(),
-        })
-    }
-
-    /// Goes over to another master: every chain lies on the ladder that `remaster` says,
-    /// or ends. Windows are calculated anew, at the price of the last calculation until
-    /// there is another.
-    pub(super) fn remaster_chains(
-        &mut self,
-        now: Now,
-        remaster: impl Fn(LadderId) -> Option<LadderId>,
-    ) -> Vec<ChainId> {
-        let old = core::mem::take(&mut self.chains);
-        self.chains.last_id = old.last_id;
-        let mut gone = Vec::new();
-        for (id, mut chain) in old.by_id {
-            let ladder = remaster(chain.ladder);
-            let source = ladder.and_then(|id| self.registry.ladder_at(id).price_source());
-            let (Some(ladder), Some(source)) = (ladder, source) else {
-                gone.push(id);
-                continue;
-            };
-            let taken = self.chains.by_window.contains_key(&(ladder, chain.width));
-            if taken {
-                gone.push(id);
-                continue;
-            }
-            let mut follower = Follower::new(ladder, chain.width);
-            if let Some(price) = chain.follower.price() {
-                let _ = follower.on_price(&self.registry, now, price, PriceQuality::Stale);
-            }
-            chain.ladder = ladder;
-            chain.source = source.key();
-            chain.follower = follower;
-            chain.settled = false;
-            self.chains.put(id, chain);
-        }
-        gone
-    }
-
-    /// Sees to it that a claim follows the chain of a window, in a master where two chains
-    /// may have become one. The chain's number, if there is one.
-    pub(super) fn rejoin(
-        &mut self,
-        ladder: LadderId,
-        width: Width,
-        holder: Holder,
-        mode: Mode,
-        once: bool,
-    ) -> Option<ChainId> {
-        let id = *self.chains.by_window.get(&(ladder, width))?;
-        let chain = self.chains.by_id.get_mut(&id)?;
-        chain
-            .members
-            .entry(holder)
-            .or_insert(Member { mode, once });
-        Some(id)
-    }
-
-    /// Every underlying that a followed chain hangs on.
-    pub(super) fn arm_all(&mut self, now: Now) {
-        let sources: Vec<InstrumentKey> = self.chains.by_source.keys().copied().collect();
-        for source in sources {
-            self.arm(now, source);
-        }
-    }
-
-    /// The chains that streams are shown, to be shown again.
-    pub(super) fn streamed_chains(&self) -> Vec<ChainId> {
-        let streams = |chain: &Chain| {
-            chain
-                .members
-                .keys()
-                .any(|holder| holder.kind == OwnerKind::Stream)
-        };
-        self.chains
-            .by_id
-            .iter()
-            .filter(|(_, chain)| streams(chain))
-            .map(|(id, _)| *id)
-            .collect()
-    }
-}
-
-/// Whether the last session of some contracts has ended.
-pub(crate) fn ended(calendar: &Calendar, now: Now, it: &Expiring<'_>) -> bool {
-    let class = calendar.class_of(it.exchange, segment_of_kind(it.exchange, it.kind), it.symbol);
-    calendar.expiry_ended(class, it.expiry, now.utc)
-}
-
-/// The segment of derivatives.
-const fn segment_of_kind(exchange: Exchange, kind: Kind) -> Segment {
-    match (exchange, kind) {
-        (Exchange::Mcx, _) => Segment::McxComm,
-        (Exchange::Nse, Kind::FutureCurrency | Kind::OptionCurrency) => Segment::NseCurrency,
-        (Exchange::Bse, Kind::FutureCurrency | Kind::OptionCurrency) => Segment::BseCurrency,
-        (Exchange::Nse, _) => Segment::NseFno,
-        (Exchange::Bse, _) => Segment::BseFno,
-    }
-}
-
-fn segment_of(ladder: Ladder<'_>) -> Segment {
-    segment_of_kind(ladder.exchange(), ladder.kind())
-}
-
-/// The instrument that gives a ladder its price.
-pub(crate) fn source_of(ladder: Ladder<'_>) -> Result<Instrument<'_>, Error> {
-    ladder.price_source().ok_or_else(|| Error::NoPriceSource {
-        symbol: ladder.symbol().to_owned(),
-    })
-}
-
-fn quality(price: &SourcePrice) -> PriceQuality {
-    if price.is_live() {
-        PriceQuality::Live
-    } else {
-        PriceQuality::Stale
-    }
-}
-
-/// The chain as one caller's price makes it.
-fn shaped(
-    registry: &Arc<Registry>,
-    now: Now,
-    ladder: LadderId,
-    width: Width,
-    price: Price,
-    live: Option<SourcePrice>,
-) -> Result<ChainAnswer, Error> {
-    let window = Window::new(registry.ladder_at(ladder), price, width)?;
-    Ok(ChainAnswer {
-        registry: Arc::clone(registry),
-        span: window.span(),
-        price: SourcePrice::from_client(price),
-        live,
-        calculated_at: now.utc,
-    })
-}
-
-/// A window in the middle of a ladder: about what a claim takes whose price is unknown.
-pub(crate) fn middle_window(ladder: Ladder<'_>, width: Width) -> Result<Window<'_>, Error> {
-    let rungs = ladder.rungs();
-    let middle = rungs
-        .get(rungs.len() / 2)
-        .map_or(Price::ZERO, |rung| Price::from_raw(rung.strike.raw()));
-    Ok(Window::new(ladder, middle, width)?)
-}
-
-/// An underlying, held for the price of a chain.
-pub(crate) fn source_leg(source: Instrument<'_>) -> Leg {
-    Leg {
-        key: source.key(),
-        step: source.tick(),
-        mode: Mode::Ticker,
-        role: Role::Underlying,
-        distance: 0,
-    }
-}
-
-/// A claim's instruments for a window: the contracts and the underlying they need.
-pub(crate) fn legs(registry: &Registry, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
-    let source = source_of(registry.ladder_at(span.ladder))?;
-    let mut legs = Vec::with_capacity(2 * span.rungs(registry).len() + 1);
-    legs.push(source_leg(source));
-    legs.extend(span.legs(registry).map(|(idx, _, distance)| {
-        let contract = registry.instrument(idx);
-        Leg {
-            key: contract.key(),
-            step: contract.tick(),
-            mode,
-            role: Role::Contract,
-            distance,
-        }
-    }));
-    Ok(legs)
 }

@@ -83,7 +83,9 @@ impl Conns {
 impl Owner {
     pub(super) fn handle_conn(&mut self, now: Now, event: &ConnEvent) {
         let cause = Arc::clone(&self.records.causes.ordered);
-        self.change(&cause, |book, effects| book.handle_conn(now, event, effects));
+        self.change(&cause, |book, effects| {
+            book.handle_conn(now, event, effects);
+        });
         self.conns.wake(event.conn());
         self.settle(now);
         let up_before = self.conns.up();

@@ -192,9 +192,8 @@ impl Owner {
     fn let_go_of_expired(&mut self, now: Now) {
         let (calendar, registry) = (Arc::clone(&self.calendar), Arc::clone(&self.registry));
         let cause = Arc::clone(&self.records.causes.expired);
-        let over = |it: Option<Expiring<'_>>| {
-            it.is_some_and(|it| chains::ended(&calendar, now, &it))
-        };
+        let over =
+            |it: Option<Expiring<'_>>| it.is_some_and(|it| chains::ended(&calendar, now, &it));
         for id in self.ids_of(|item| over(item.expiring(&registry))) {
             if let Some((item, _)) = self.let_go_of_item(now, id, &cause) {
                 let list = item.spec.key.list;

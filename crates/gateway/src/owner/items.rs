@@ -507,10 +507,9 @@ impl Owner {
     /// A claim evicted another.
     pub(super) fn displaced(&mut self, by: Holder, what: Arc<str>, freed: usize) {
         let displaced = match by.kind {
-            OwnerKind::Watchlist | OwnerKind::Explicit => self
-                .items
-                .by_id_mut(by.id)
-                .map(|item| &mut item.displaced),
+            OwnerKind::Watchlist | OwnerKind::Explicit => {
+                self.items.by_id_mut(by.id).map(|item| &mut item.displaced)
+            }
             OwnerKind::Stream => self.stream_displaced(by),
             OwnerKind::TierB => self.tier_b_displaced(by),
             _ => None,
@@ -565,4 +564,3 @@ impl Owner {
 pub(super) fn contracts(legs: &[Leg]) -> usize {
     legs.iter().filter(|leg| leg.role == Role::Contract).count()
 }
-

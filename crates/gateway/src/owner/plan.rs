@@ -3,10 +3,10 @@ use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
 use strikewire_types::{Now, Tier};
 
 use super::{Owner, legs, middle_window};
+use crate::Error;
 use crate::item::Holding;
 use crate::plan::{DryRun, EvictView, Want};
 use crate::price::source_price;
-use crate::Error;
 
 /// The owner of a claim that is never made.
 const NOBODY: Holder = Holder {

@@ -55,9 +55,7 @@ pub(super) struct Causes {
 
 impl Default for Causes {
     fn default() -> Self {
-        use Action::{
-            Expire, Restore, Resume, RollIn, RollOut, Subscribe, Suspend, Unsubscribe,
-        };
+        use Action::{Expire, Restore, Resume, RollIn, RollOut, Subscribe, Suspend, Unsubscribe};
         let asked = |reason: &str| Cause::new(Subscribe, Unsubscribe, reason);
         Self {
             waited: asked("a request waits for its price"),

@@ -61,10 +61,9 @@ impl Owner {
     /// The ends of day that passed while nobody was there to run them.
     fn clear_recovered(&mut self, now: Now, items: &mut Vec<Item>) {
         for (class, day) in self.day.due(&self.calendar, now) {
-            let (gone, stay): (Vec<Item>, Vec<Item>) =
-                core::mem::take(items).into_iter().partition(|item| {
-                    item.class == class && item.ends_with(day)
-                });
+            let (gone, stay): (Vec<Item>, Vec<Item>) = core::mem::take(items)
+                .into_iter()
+                .partition(|item| item.class == class && item.ends_with(day));
             *items = stay;
             let removed = gone
                 .iter()

@@ -1,3 +1,6 @@
+mod closed;
+mod remaster;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -6,14 +9,14 @@ use strikewire_chain::{Width, Window as ChainWindow};
 use strikewire_fanout::{ChainId, Class, ClientId, Item as FanItem, Message, SubId};
 use strikewire_registry::LadderId;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
-use strikewire_types::{InstrumentKey, Mode, Now, Price, Tier};
+use strikewire_types::{Mode, Now, Price, Tier};
 use tokio::sync::mpsc;
 
 use super::items::Displaced;
 use super::records::Cause;
 use super::{Owner, legs};
 use crate::Error;
-use crate::command::{ChainAnswer, StreamChain, StreamTicks};
+use crate::command::{StreamChain, StreamTicks};
 use crate::hub::HubCommand;
 
 /// What the clients of the stream hold.
@@ -42,10 +45,7 @@ struct Claim {
 
 #[derive(Debug)]
 enum What {
-    Ticks {
-        legs: Vec<Leg>,
-        items: Vec<FanItem>,
-    },
+    Ticks { legs: Vec<Leg>, items: Vec<FanItem> },
     Chain(Window),
 }
 
@@ -215,12 +215,7 @@ impl Owner {
     }
 
     /// Admits the claim of a stream's subscription.
-    fn claim_stream(
-        &mut self,
-        now: Now,
-        claim: Claim,
-        legs: Vec<Leg>,
-    ) -> Result<Holder, Error> {
+    fn claim_stream(&mut self, now: Now, claim: Claim, legs: Vec<Leg>) -> Result<Holder, Error> {
         let holder = self.streams.next_holder();
         let plan = self.book.plan(now, &stream_request(holder, legs))?;
         self.streams.insert(holder, claim);
@@ -355,340 +350,11 @@ impl Owner {
         self.class_of_ladder(self.registry.ladder_at(window.ladder))
     }
 
-    /// The market of `class` closed: what streams hold of it leaves the wire, and what
-    /// expired with it ends.
-    pub(super) fn suspend_streams(&mut self, now: Now, class: ProductClass) {
-        let ids: Vec<u64> = self.streams.claims.keys().copied().collect();
-        for id in ids {
-            self.suspend_stream(now, holder(id), class);
-        }
-    }
-
-    fn suspend_stream(&mut self, now: Now, holder: Holder, class: ProductClass) {
-        let Some(claim) = self.streams.claims.get(&holder.id) else {
-            return;
-        };
-        match &claim.what {
-            What::Chain(window) => {
-                let window = *window;
-                if self.class_of_window(&window) != class {
-                    return;
-                }
-                let ladder = self.registry.ladder_at(window.ladder);
-                if super::chains::ended(&self.calendar, now, &ladder.expiring()) {
-                    let cause = Arc::clone(&self.records.causes.expired);
-                    return self.end_stream(now, holder, Ended::Expired, &cause);
-                }
-                if window.follows {
-                    self.unfollow(now, window.ladder, window.width, holder);
-                }
-                let cause = Arc::clone(&self.records.causes.suspended);
-                self.change(&cause, |book, effects| book.release(now, holder, effects));
-            }
-            What::Ticks { legs, .. } => {
-                let of_class = |key| self.class_of_key(key) == Some(class);
-                let going: BTreeSet<InstrumentKey> = legs
-                    .iter()
-                    .map(|leg| leg.key)
-                    .filter(|key| of_class(*key))
-                    .collect();
-                if going.is_empty() {
-                    return;
-                }
-                let cause = Arc::clone(&self.records.causes.suspended);
-                self.change(&cause, |book, effects| {
-                    book.drop_legs(now, holder, |key| going.contains(&key), effects)
-                });
-            }
-        }
-        self.settle(now);
-        let Some(claim) = self.streams.claims.get_mut(&holder.id) else {
-            return;
-        };
-        claim.suspended.insert(class);
-        self.tell_stream(holder, "suspended", "is off the wire: its market closed");
-    }
-
-    /// Whether something waits for the next open of `class`.
-    pub(super) fn has_suspended(&self, class: ProductClass) -> bool {
-        let mut claims = self.streams.claims.values();
-        claims.any(|claim| claim.suspended.contains(&class))
-    }
-
-    /// The market of `class` opens soon: what was suspended is claimed again.
-    pub(super) fn resume_streams(&mut self, now: Now, class: ProductClass) {
-        let suspended: Vec<u64> = self
-            .streams
-            .claims
-            .iter_mut()
-            .filter_map(|(id, claim)| claim.suspended.remove(&class).then_some(*id))
-            .collect();
-        for id in suspended {
-            match self.resume_stream(now, holder(id)) {
-                Ok(()) => {
-                    self.tell_stream(holder(id), "resumed", "is on the wire again");
-                }
-                Err(error) => {
-                    tracing::warn!(stream = id, %error, "A suspended subscription cannot resume");
-                    self.stream_evicted(now, holder(id));
-                }
-            }
-        }
-    }
-
-    fn resume_stream(&mut self, now: Now, holder: Holder) -> Result<(), Error> {
-        let Some(claim) = self.streams.claims.get(&holder.id) else {
-            return Ok(());
-        };
-        let mode = claim.mode;
-        let (legs, follows) = match &claim.what {
-            What::Ticks { legs, .. } => {
-                let active = |leg: &&Leg| {
-                    self.class_of_key(leg.key)
-                        .is_some_and(|class| !claim.suspended.contains(&class))
-                };
-                (legs.iter().filter(active).copied().collect(), None)
-            }
-            What::Chain(window) => {
-                let window = *window;
-                if window.follows {
-                    let at = Some(window.at);
-                    let chain = self.chain_for(now, window.ladder, window.width, at, false)?;
-                    let answer = self.claim_window(now, chain, at)?;
-                    (self.window_legs(answer.span, mode)?, Some(chain))
-                } else {
-                    (self.still_legs(&window, mode)?, None)
-                }
-            }
-        };
-        let plan = self.book.plan(now, &stream_request(holder, legs))?;
-        let cause = Arc::clone(&self.records.causes.resumed);
-        self.change(&cause, |book, effects| book.apply(now, plan, effects));
-        self.book.set_streaming(holder, true);
-        self.settle(now);
-        if let Some(chain) = follows {
-            self.follow(now, chain, holder, mode, false);
-            self.show_chain(now, chain);
-            self.show_stream(holder, chain);
-        }
-        Ok(())
-    }
-
-    /// Sees to it that a stream is shown the chain of this number.
-    fn show_stream(&mut self, holder: Holder, chain: ChainId) {
-        let Some(claim) = self.streams.claims.get_mut(&holder.id) else {
-            return;
-        };
-        let What::Chain(window) = &mut claim.what else {
-            return;
-        };
-        if core::mem::replace(&mut window.shown, chain) != chain {
-            let (client, sub) = (claim.client, claim.sub);
-            let (mode, class) = (claim.mode, claim.class);
-            self.tell_hub(HubCommand::Chain {
-                client,
-                sub,
-                chain,
-                mode,
-                class,
-                ack: None,
-            });
-        }
-    }
-
     /// The legs of a window where it was claimed.
     fn still_legs(&self, window: &Window, mode: Mode) -> Result<Vec<Leg>, Error> {
         let ladder = self.registry.ladder_at(window.ladder);
         let still = ChainWindow::new(ladder, window.at, window.width)?;
         legs(&self.registry, still.span(), mode)
-    }
-
-    /// Goes over to another master. `ladders` and `instruments` say what became of them.
-    pub(super) fn remaster_streams(
-        &mut self,
-        now: Now,
-        ladders: impl Fn(LadderId) -> Option<LadderId>,
-        instruments: impl Fn(InstrumentKey) -> Option<InstrumentKey>,
-    ) {
-        let cause = Arc::clone(&self.records.causes.vanished);
-        let ids: Vec<u64> = self.streams.claims.keys().copied().collect();
-        let mut ticks = Vec::new();
-        for id in ids {
-            let Some(claim) = self.streams.claims.get_mut(&id) else {
-                continue;
-            };
-            let listed = match &mut claim.what {
-                What::Chain(window) => match ladders(window.ladder) {
-                    Some(ladder) => {
-                        window.ladder = ladder;
-                        true
-                    }
-                    None => false,
-                },
-                What::Ticks { legs, items } => {
-                    legs.retain_mut(|leg| match instruments(leg.key) {
-                        Some(key) => {
-                            leg.key = key;
-                            true
-                        }
-                        None => false,
-                    });
-                    items.retain_mut(|item| match instruments(item.key) {
-                        Some(key) => {
-                            item.key = key;
-                            true
-                        }
-                        None => false,
-                    });
-                    ticks.push(id);
-                    !legs.is_empty()
-                }
-            };
-            if !listed {
-                // Its chain went with its ladder.
-                self.end_vanished(now, holder(id), &cause);
-            }
-        }
-        // First all of them let go of what they knew, so that no id means two contracts.
-        for again in [false, true] {
-            for id in &ticks {
-                self.show_ticks(*id, again);
-            }
-        }
-    }
-
-    fn end_vanished(&mut self, now: Now, holder: Holder, cause: &Arc<Cause>) {
-        if let Some(claim) = self.streams.claims.get_mut(&holder.id)
-            && let What::Chain(window) = &claim.what
-        {
-            let shown = window.shown;
-            // There is nothing left to unfollow.
-            claim.what = What::Ticks {
-                legs: Vec::new(),
-                items: Vec::new(),
-            };
-            self.tell_hub(HubCommand::RemoveChain { chain: shown });
-        }
-        self.end_stream(now, holder, Ended::NotListed, cause);
-    }
-
-    /// Takes a subscription of ticks from the hub, or gives it again.
-    fn show_ticks(&mut self, id: u64, again: bool) {
-        let registry = Arc::clone(&self.registry);
-        let Some(claim) = self.streams.claims.get_mut(&id) else {
-            return;
-        };
-        let (client, sub) = (claim.client, claim.sub);
-        let (mode, class) = (claim.mode, claim.class);
-        let What::Ticks { legs, items } = &mut claim.what else {
-            return;
-        };
-        if !again {
-            let ack = None;
-            return self.tell_hub(HubCommand::Unsubscribe { client, sub, ack });
-        }
-        for item in items.iter_mut() {
-            if let Some(instrument) = registry.by_key(item.key) {
-                item.token = instrument.token().into();
-            }
-        }
-        for leg in legs.iter_mut() {
-            if let Some(instrument) = registry.by_key(leg.key) {
-                leg.step = instrument.tick();
-            }
-        }
-        let items = items.clone();
-        self.tell_hub(HubCommand::Ticks {
-            client,
-            sub,
-            items,
-            mode,
-            class,
-            ack: None,
-        });
-    }
-
-    /// Sees to it that every stream that follows a chain is with the one there is now.
-    pub(super) fn rejoin_streams(&mut self) {
-        let joins: Vec<_> = self
-            .streams
-            .claims
-            .iter()
-            .filter_map(|(id, claim)| match &claim.what {
-                What::Chain(window) if window.follows && claim.suspended.is_empty() => {
-                    Some((holder(*id), window.ladder, window.width, claim.mode))
-                }
-                _ => None,
-            })
-            .collect();
-        for (holder, ladder, width, mode) in joins {
-            if let Some(chain) = self.rejoin(ladder, width, holder, mode, false) {
-                self.show_stream(holder, chain);
-            }
-        }
-    }
-
-    /// The legs that every stream's claim holds in the master of today.
-    pub(super) fn stream_legs(&self) -> Vec<(Holder, Vec<Leg>)> {
-        let mut all = Vec::new();
-        for (id, claim) in &self.streams.claims {
-            let legs = match &claim.what {
-                What::Ticks { legs, .. } => {
-                    let active = |leg: &&Leg| {
-                        self.class_of_key(leg.key)
-                            .is_none_or(|class| !claim.suspended.contains(&class))
-                    };
-                    Some(legs.iter().filter(active).copied().collect())
-                }
-                What::Chain(_) if !claim.suspended.is_empty() => None,
-                What::Chain(window) => {
-                    let span = self
-                        .span_of(window.ladder, window.width)
-                        .filter(|_| window.follows);
-                    match span {
-                        Some(span) => self.window_legs(span, claim.mode).ok(),
-                        None => self.still_legs(window, claim.mode).ok(),
-                    }
-                }
-            };
-            if let Some(legs) = legs {
-                all.push((holder(*id), legs));
-            }
-        }
-        all
-    }
-
-    /// Shows the chains of streams again, as they are in the master of today.
-    pub(super) fn show_streams(&mut self, now: Now) {
-        for chain in self.streamed_chains() {
-            self.show_chain(now, chain);
-        }
-        let still: Vec<(ChainId, ChainAnswer)> = self
-            .streams
-            .claims
-            .values()
-            .filter_map(|claim| match &claim.what {
-                What::Chain(window) if !window.follows => {
-                    Some((window.shown, self.still_answer(now, window)?))
-                }
-                _ => None,
-            })
-            .collect();
-        for (shown, answer) in still {
-            self.show_answer(shown, &answer);
-        }
-    }
-
-    fn still_answer(&self, now: Now, window: &Window) -> Option<ChainAnswer> {
-        let ladder = self.registry.ladder_at(window.ladder);
-        let still = ChainWindow::new(ladder, window.at, window.width).ok()?;
-        Some(ChainAnswer {
-            registry: Arc::clone(&self.registry),
-            span: still.span(),
-            price: crate::SourcePrice::from_client(window.at),
-            live: None,
-            calculated_at: now.utc,
-        })
     }
 }
 

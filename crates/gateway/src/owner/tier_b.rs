@@ -221,14 +221,19 @@ impl Owner {
             {
                 self.unfollow(now, ladder, width, holder(id));
             }
-            self.change(cause, |book, effects| book.release(now, holder(id), effects));
+            self.change(cause, |book, effects| {
+                book.release(now, holder(id), effects)
+            });
             self.settle(now);
             self.tier_b.windows.remove(&id);
         }
     }
 
     /// What every window and future is now, in another master.
-    pub(super) fn remaster_tier_b(&mut self, remaster: impl Fn(&Standing) -> Option<Standing>) -> Vec<u64> {
+    pub(super) fn remaster_tier_b(
+        &mut self,
+        remaster: impl Fn(&Standing) -> Option<Standing>,
+    ) -> Vec<u64> {
         let mut gone = Vec::new();
         for (id, window) in &mut self.tier_b.windows {
             match remaster(&window.standing) {
@@ -242,7 +247,9 @@ impl Owner {
     /// Ends windows that are not in the master any more.
     pub(super) fn drop_tier_b(&mut self, now: Now, gone: Vec<u64>, cause: &Arc<Cause>) {
         for id in gone {
-            self.change(cause, |book, effects| book.release(now, holder(id), effects));
+            self.change(cause, |book, effects| {
+                book.release(now, holder(id), effects)
+            });
             self.settle(now);
             self.tier_b.windows.remove(&id);
         }

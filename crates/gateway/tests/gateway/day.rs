@@ -22,7 +22,13 @@ fn two_exchanges() -> Rows {
         .equity(11_536, "TCS")
         .options(50_001, "OPTSTK", "TCS", "2026-02-24", (2_800, 3_200, 20))
         .future(467_013, "CRUDEOIL", "2026-02-19")
-        .options(90_001, "OPTFUT", "CRUDEOIL", "2026-02-17", (5_500, 6_000, 50))
+        .options(
+            90_001,
+            "OPTFUT",
+            "CRUDEOIL",
+            "2026-02-17",
+            (5_500, 6_000, 50),
+        )
 }
 
 fn crude(user: u64) -> ItemRequest {
@@ -69,7 +75,11 @@ async fn each_class_ends_its_day_at_its_own_close_and_once() {
         until(&gateway, "2026-02-10T09:00:00+05:30").await;
         let ends = ledger.ends();
         let of = |class: &str| ends.iter().filter(|(of, _)| of == class).count();
-        assert_eq!(of("nse_derivatives"), 2, "of Friday at the start, of Monday");
+        assert_eq!(
+            of("nse_derivatives"),
+            2,
+            "of Friday at the start, of Monday"
+        );
         assert!(ends.contains(&end("nse_derivatives", "2026-02-06")));
         assert!(ends.contains(&end("nse_derivatives", "2026-02-09")));
         assert!(ends.contains(&end("mcx", "2026-02-09")));
@@ -107,10 +117,26 @@ async fn an_item_added_after_the_close_belongs_to_the_next_day() {
 async fn a_restart_runs_the_ends_of_day_that_it_missed_and_no_others() {
     // Where the first run stops, where the second starts, and whether the item is there.
     for (stopped, started, stays) in [
-        ("2026-02-09T15:29:58+05:30", "2026-02-09T15:29:59+05:30", true),
-        ("2026-02-09T15:29:58+05:30", "2026-02-09T15:45:00+05:30", false),
-        ("2026-02-09T14:00:00+05:30", "2026-02-10T10:00:00+05:30", false),
-        ("2026-02-09T14:00:00+05:30", "2026-02-09T14:00:01+05:30", true),
+        (
+            "2026-02-09T15:29:58+05:30",
+            "2026-02-09T15:29:59+05:30",
+            true,
+        ),
+        (
+            "2026-02-09T15:29:58+05:30",
+            "2026-02-09T15:45:00+05:30",
+            false,
+        ),
+        (
+            "2026-02-09T14:00:00+05:30",
+            "2026-02-10T10:00:00+05:30",
+            false,
+        ),
+        (
+            "2026-02-09T14:00:00+05:30",
+            "2026-02-09T14:00:01+05:30",
+            true,
+        ),
     ] {
         let ledger = Ledger::default();
         let first = Run {
@@ -166,7 +192,11 @@ async fn a_holiday_has_no_end_of_day() {
         assert_eq!(broker.on_wire().len(), 7);
         until(&gateway, "2026-02-11T15:31:00+05:30").await;
         assert_eq!(broker.on_wire().len(), 0);
-        assert!(!ledger.ends().contains(&end("nse_derivatives", "2026-02-10")));
+        assert!(
+            !ledger
+                .ends()
+                .contains(&end("nse_derivatives", "2026-02-10"))
+        );
     })
     .await;
 }
@@ -281,7 +311,11 @@ async fn pre_open_prices_move_nothing_until_shortly_before_the_open() {
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(held(), [2980, 3000, 3020].into());
         until(&gateway, "2026-02-09T09:13:10+05:30").await;
-        assert_eq!(held(), [3040, 3060, 3080].into(), "two minutes before the open");
+        assert_eq!(
+            held(),
+            [3040, 3060, 3080].into(),
+            "two minutes before the open"
+        );
         // Once: what comes later in the pre-open session waits for the open.
         at("2026-02-09T09:14:00+05:30", 3_100.0).await;
         tokio::time::sleep(Duration::from_secs(6)).await;

@@ -120,7 +120,11 @@ async fn evictions_are_told_in_the_log_and_explained() {
         let evicted = ledger.owners(Action::RateLimitEvict);
         assert_eq!(evicted.len(), 1, "{evicted:?}");
         let registry = gateway.registry();
-        let key = registry.find("TCS_24FEB2026_3020CE").unwrap().instrument.key();
+        let key = registry
+            .find("TCS_24FEB2026_3020CE")
+            .unwrap()
+            .instrument
+            .key();
         let explanation = gateway.explain(key).await.unwrap().unwrap();
         let displaced: BTreeSet<&str> = explanation
             .holders

@@ -44,8 +44,9 @@ impl Rows {
     }
 
     pub(crate) fn index(mut self, id: u32, symbol: &str) -> Self {
-        let row =
-            format!("NSE,I,{id},INDEX,0,{symbol},1.0,{symbol},0001-01-01,,XX,0.0500,,INDEX,X,{symbol}");
+        let row = format!(
+            "NSE,I,{id},INDEX,0,{symbol},1.0,{symbol},0001-01-01,,XX,0.0500,,INDEX,X,{symbol}"
+        );
         writeln!(self.0, "{row}").unwrap();
         self
     }
@@ -282,7 +283,12 @@ pub(crate) fn strikes(registry: &Registry, keys: &BTreeSet<InstrumentKey>) -> BT
         .collect()
 }
 
-pub(crate) async fn add_at_live_price(gateway: &Gateway, broker: &Broker, price: f64, width: u16) -> Added {
+pub(crate) async fn add_at_live_price(
+    gateway: &Gateway,
+    broker: &Broker,
+    price: f64,
+    width: u16,
+) -> Added {
     let request = item(1, width, None);
     let now = gateway.clock().now().utc;
     let (added, ()) = tokio::join!(gateway.add_item(&request), async {
@@ -293,7 +299,6 @@ pub(crate) async fn add_at_live_price(gateway: &Gateway, broker: &Broker, price:
     });
     added.unwrap().0
 }
-
 
 pub(crate) fn filter(symbol: &str) -> ItemFilter {
     ItemFilter {
@@ -384,10 +389,12 @@ pub(crate) fn waiting(messages: &mut Receiver<String>) -> Vec<serde_json::Value>
     read
 }
 
-pub(crate) fn of_type<'a>(messages: &'a [serde_json::Value], kind: &str) -> Vec<&'a serde_json::Value> {
+pub(crate) fn of_type<'a>(
+    messages: &'a [serde_json::Value],
+    kind: &str,
+) -> Vec<&'a serde_json::Value> {
     messages
         .iter()
         .filter(|message| message["type"] == kind)
         .collect()
 }
-

@@ -19,7 +19,10 @@ fn yesterday() -> Rows {
         .options(50_001, "OPTSTK", "TCS", "2026-02-24", LADDER)
 }
 
-fn tokens(registry: &strikewire_gateway::registry::Registry, keys: &BTreeSet<InstrumentKey>) -> BTreeSet<String> {
+fn tokens(
+    registry: &strikewire_gateway::registry::Registry,
+    keys: &BTreeSet<InstrumentKey>,
+) -> BTreeSet<String> {
     keys.iter()
         .filter_map(|key| Some(registry.by_key(*key)?.token()))
         .collect()
@@ -66,7 +69,10 @@ async fn claims_are_carried_over_by_contract_not_by_id() {
         until(&gateway, "2026-02-09T09:15:05+05:30").await;
         broker.tick(SPOT, 3_060.0, gateway.clock().now().utc);
         tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(strikes(&today, &broker.on_wire()), [3040, 3060, 3080].into());
+        assert_eq!(
+            strikes(&today, &broker.on_wire()),
+            [3040, 3060, 3080].into()
+        );
     })
     .await;
 }
@@ -179,7 +185,10 @@ async fn a_stream_of_ticks_goes_on_under_the_new_id() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let said = waiting(&mut messages);
         let item = &of_type(&said, "ticks")[0]["items"][0];
-        assert_eq!((&item["token"], &item["ltp"]), (&token.into(), &41.5.into()));
+        assert_eq!(
+            (&item["token"], &item["ltp"]),
+            (&token.into(), &41.5.into())
+        );
     })
     .await;
 }
