@@ -409,3 +409,34 @@ async fn an_endless_day_has_no_end() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_over_days_ends_each_class_once() {
+    let ledger = Ledger::default();
+    let run = Run {
+        master: two_exchanges().load("2026-02-09"),
+        ledger: ledger.clone(),
+        ..Run::default()
+    };
+    run.with(async |gateway, broker| {
+        gateway.add_item(&item(1, 3, Some(3_000.0))).await.unwrap();
+        gateway.add_item(&crude(1)).await.unwrap();
+        settle().await;
+        // From Monday morning to Wednesday noon, with nothing in between.
+        tokio::time::advance(Duration::from_secs(50 * 3_600)).await;
+        settle().await;
+        assert!(gateway.list_items(1).await.unwrap().is_empty());
+        assert!(broker.on_wire().is_empty());
+        let ends = ledger.ends();
+        for class in ["nse_derivatives", "mcx", "nse_cash"] {
+            let days: Vec<&str> = ends
+                .iter()
+                .filter(|(of, _)| of == class)
+                .map(|(_, day)| day.as_str())
+                .collect();
+            // Friday's at the start; Tuesday's stands for Monday's too.
+            assert_eq!(days, ["2026-02-06", "2026-02-10"], "{class}");
+        }
+    })
+    .await;
+}

@@ -2,6 +2,7 @@
 //! paused time: what the owner, the tick path and the hub do together.
 
 mod day;
+mod dry_run;
 mod durable;
 mod flows;
 mod ledger;

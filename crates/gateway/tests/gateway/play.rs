@@ -371,13 +371,21 @@ pub(crate) async fn with_gateway(test: impl AsyncFnOnce(Gateway, Broker)) {
     Run::default().with(test).await;
 }
 
-/// Lets time go on until the gateway's clock shows `at`.
+/// Lets time go on until the gateway's clock shows `at`: in strides of a few minutes, and
+/// the last half minute second by second.
 pub(crate) async fn until(gateway: &Gateway, at: &str) {
     let spec: ClockSpec = at.parse().unwrap();
     let clock = gateway.clock();
-    let now = clock.now();
-    clock.sleep(spec.start.since(now.utc)).await;
-    settle().await;
+    let (stride, last) = (Duration::from_secs(300), Duration::from_secs(30));
+    loop {
+        let left = spec.start.since(clock.now().utc);
+        if left <= last {
+            clock.sleep(left).await;
+            return settle().await;
+        }
+        tokio::time::advance(stride.min(left - last)).await;
+        settle().await;
+    }
 }
 
 /// The messages that wait for a client, read.
