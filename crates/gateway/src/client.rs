@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
-use strikewire_registry::Registry;
+use strikewire_registry::{Expiring, Registry};
 use strikewire_types::Mode;
 
 use crate::command::{Command, StreamChain, StreamTicks};
@@ -55,7 +55,7 @@ impl StreamClient {
             .in_master(|master| {
                 let ack = ack.clone();
                 async move {
-                    let ticks = ticks_of(&master.registry, request, ack)?;
+                    let ticks = ticks_of(gateway, &master.registry, request, ack)?;
                     gateway
                         .ask_of(&master, |reply| Command::StreamTicks {
                             client,
@@ -157,6 +157,7 @@ impl StreamClient {
 
 /// What a request for ticks means in a master.
 fn ticks_of(
+    gateway: &Gateway,
     registry: &Registry,
     request: &TicksRequest,
     ack: Message,
@@ -165,8 +166,10 @@ fn ticks_of(
     let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
     let mut mode = Mode::Ticker;
     let mut seen = HashSet::with_capacity(request.instruments.len());
+    let ended = |it: &Expiring<'_>| gateway.has_ended(it);
+    let current = registry.current(&ended);
     for reference in &request.instruments {
-        let instrument = registry.find(reference)?.instrument;
+        let instrument = current.find(reference)?.instrument;
         if !seen.insert(instrument.key()) {
             continue;
         }
