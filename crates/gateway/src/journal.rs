@@ -27,6 +27,10 @@ pub trait Journal: fmt::Debug + Send {
 
     /// Takes a row of the projection of calculated chains, to be written behind.
     fn atm(&mut self, row: AtmRow);
+
+    /// Whether the last thing that was tried could not be written, be it only what is
+    /// written behind.
+    fn is_failing(&self) -> bool;
 }
 
 impl Journal for Recorder {
@@ -56,6 +60,10 @@ impl Journal for Recorder {
 
     fn atm(&mut self, row: AtmRow) {
         self.atm(row);
+    }
+
+    fn is_failing(&self) -> bool {
+        self.stats().failing()
     }
 }
 
@@ -105,4 +113,8 @@ impl Journal for MemoryJournal {
     fn subscription(&mut self, _row: SubscriptionRow) {}
 
     fn atm(&mut self, _row: AtmRow) {}
+
+    fn is_failing(&self) -> bool {
+        false
+    }
 }

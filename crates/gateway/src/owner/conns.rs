@@ -23,6 +23,8 @@ pub(super) struct Conns {
     all_down_since: Utc,
     /// Since when the store fails, and why.
     store: Option<(Utc, String)>,
+    /// Since when what is written behind cannot be written.
+    behind: Option<Utc>,
     /// Since when the instrument master is an old one, and why.
     master: Option<(Utc, String)>,
 }
@@ -56,6 +58,7 @@ impl Conns {
             ever_up: false,
             all_down_since: now.utc,
             store: None,
+            behind: None,
             master: None,
         }
     }
@@ -151,6 +154,10 @@ impl Owner {
             conn.packets_per_s = packets - conn.packets;
             conn.packets = packets;
         }
+        self.conns.behind = self
+            .journal
+            .is_failing()
+            .then(|| self.conns.behind.unwrap_or(now.utc));
         self.publish_readiness(now);
     }
 
@@ -225,6 +232,12 @@ impl Owner {
                 code: "store_failing",
                 detail: format!("changes are refused until they can be made durable: {reason}"),
                 since: *since,
+            });
+        } else if let Some(since) = self.conns.behind {
+            reasons.push(Reason {
+                code: "store_failing",
+                detail: "the audit log and the projections cannot be written; they wait".into(),
+                since,
             });
         }
         if let Some((since, detail)) = &self.conns.master {

@@ -256,4 +256,8 @@ impl Journal for LedgerJournal {
     }
 
     fn atm(&mut self, _row: AtmRow) {}
+
+    fn is_failing(&self) -> bool {
+        self.ledger.0.lock().unwrap().broken
+    }
 }
