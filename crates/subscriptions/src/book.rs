@@ -291,6 +291,9 @@ impl Book {
             held: legs.len(),
             ..Released::default()
         };
+        // Looking at all of them first, memory is waited for once and not for each.
+        let alone = |leg: &&Held| self.table[leg.slot].holds.all() == 1;
+        cx.effects.reserve(legs.iter().filter(alone).count());
         for leg in legs {
             let hold = Hold {
                 tier,

@@ -7,9 +7,12 @@
 //! one connection then, its *home*, and is *charged* to it from assignment until its
 //! unsubscribe has been written.
 //!
-//! - [`Book::plan`] says what a request would take and whom it would evict;
-//!   [`Book::apply`] does it. [`Book::replace`] rolls a claim, [`Book::release`] ends
+//! - [`Book::plan`] says what a request would take and whom it would evict,
+//!   [`Book::forecast`] where it would go; [`Book::apply`] does it. [`Book::replace`]
+//!   rolls a claim, [`Book::drop_legs`] lets go of a part of it, [`Book::release`] ends
 //!   it, [`Book::touch`] counts as use.
+//! - Whom a request is charged to counts where [`Config::quota`] or
+//!   [`Config::fair_share`] is set: who holds too much loses their own first.
 //! - [`Book::handle_conn`] takes what the driver reports, and [`Book::poll_wire`]
 //!   answers a connection that is ready with the most valuable difference between
 //!   what is desired and what is on that wire. Nothing is ever queued for later:
@@ -63,8 +66,8 @@ mod claims;
 mod config;
 mod effect;
 mod forecast;
-mod index;
 mod instruments;
+mod keys;
 mod lru;
 mod moves;
 mod plan;

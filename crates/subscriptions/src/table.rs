@@ -8,7 +8,7 @@ use strikewire_types::{
     ConnId, InstrumentKey, Mode, Mono, Now, PriceStep, Segment, Slot, Tier, Utc,
 };
 
-use crate::index::Index as Keys;
+use crate::keys::Keys;
 use crate::rank::Rank;
 
 /// What an instrument is to the book.

@@ -1,5 +1,7 @@
 //! Desired against wire, connection by connection, one batch at a time.
 
+use core::cmp::Reverse;
+
 use strikewire_broker::{ConnEvent, WireBatch, WireOp};
 use strikewire_types::{ConnId, Epoch, Mono, Now, Slot};
 
@@ -8,7 +10,7 @@ use crate::book::Book;
 use crate::instruments::Cx;
 use crate::rank::Rank;
 use crate::table::{HOME, Life, OTHER, Task, Wire};
-use crate::work::Work;
+use crate::work::{Hint, Work, holds};
 
 /// What the book knows of a connection.
 #[derive(Debug, Default)]
@@ -157,19 +159,29 @@ impl Book {
         batch.op = op;
         batch.keys.clear();
         let mut slots = Vec::with_capacity(self.config.per_batch.min(self.table.slots().len()));
-        while slots.len() < self.config.per_batch {
-            let Some(slot) = conn.work.pop(id, &self.table, task) else {
+        let mut hints: Vec<Hint> = Vec::with_capacity(slots.capacity());
+        loop {
+            let room = self.config.per_batch - slots.len();
+            conn.work.pop(task, room, &mut hints);
+            if hints.is_empty() {
                 break;
-            };
-            let entry = &mut self.table[slot];
-            for side in entry.sides.iter_mut().flatten() {
-                if side.conn == id {
-                    side.wire = wire;
-                    side.task = None;
-                }
             }
-            batch.keys.push(entry.key);
-            slots.push(slot);
+            for hint in hints.drain(..) {
+                if !holds(&self.table, id, task, hint) {
+                    continue;
+                }
+                let Reverse((_, slot)) = hint;
+                let entry = &mut self.table[slot];
+                for side in entry.sides.iter_mut().flatten() {
+                    if side.conn == id {
+                        side.wire = wire;
+                        side.task = None;
+                    }
+                }
+                conn.work.done();
+                batch.keys.push(entry.key);
+                slots.push(slot);
+            }
         }
         conn.ready = false;
         conn.flight = Some(Flight {

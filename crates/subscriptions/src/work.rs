@@ -23,7 +23,10 @@ pub(crate) struct Work {
     tasks: usize,
 }
 
-type Heap = BinaryHeap<Reverse<(Rank, Slot)>>;
+type Heap = BinaryHeap<Hint>;
+
+/// That a slot may have a task, with the rank it had when it got it.
+pub(crate) type Hint = Reverse<(Rank, Slot)>;
 
 /// The heap of a task, and what `rank` is in there.
 const fn place(task: Task, rank: Rank) -> (usize, Rank) {
@@ -116,12 +119,18 @@ impl Work {
         None
     }
 
-    /// Takes out the first one that has `task`; the caller takes it off the side.
-    pub(crate) fn pop(&mut self, conn: ConnId, table: &Table, task: Task) -> Option<Slot> {
-        self.peek(conn, table, task)?;
-        let Reverse((_, slot)) = self.heaps[place(task, Rank::LAST).0].pop()?;
+    /// Takes out the first hints for `task`, at most so many. What of it is not so,
+    /// [`holds`] says when it is looked at. All are taken before the first one is looked
+    /// at so that memory is waited for once and not for each.
+    pub(crate) fn pop(&mut self, task: Task, most: usize, hints: &mut Vec<Hint>) {
+        let heap = &mut self.heaps[place(task, Rank::LAST).0];
+        let all = core::iter::from_fn(|| heap.pop());
+        hints.extend(all.take(most));
+    }
+
+    /// A slot whose hint was taken out has its task no more.
+    pub(crate) const fn done(&mut self) {
         self.tasks -= 1;
-        Some(slot)
     }
 }
 
@@ -130,7 +139,7 @@ const fn tasks(mode: Mode) -> [Task; 3] {
 }
 
 /// Whether what a heap says of a slot is so.
-fn holds(table: &Table, conn: ConnId, task: Task, hint: Reverse<(Rank, Slot)>) -> bool {
+pub(crate) fn holds(table: &Table, conn: ConnId, task: Task, hint: Hint) -> bool {
     let Reverse((rank, slot)) = hint;
     let entry = &table[slot];
     place(task, entry.rank).1 == rank && entry.is_queued(conn, task)

@@ -212,7 +212,7 @@ impl Naive {
         let use_counts = first.is_some_and(|first| busy(first) && kept.iter().any(|c| !busy(c)));
         let spares = |c: &&Claim| can_free(c) && !kept.iter().any(|kept| kept.owner == c.owner);
         let place = |c: &Claim| queue.iter().position(|other| other.owner == c.owner);
-        let first_spared = queue.iter().position(|c| spares(c));
+        let first_spared = queue.iter().position(spares);
         let early = |c: &Claim| first_spared.is_some_and(|first| place(c) > Some(first));
         let of_turn = |turn: u8, early: &dyn Fn(&Claim) -> bool| {
             let victims = kept.iter().filter(|c| turns[&c.owner] == turn);
