@@ -33,7 +33,12 @@ pub struct Args {
     pub dhan_feed_url: Option<String>,
     /// Where watchlists, claims and the audit log are kept: postgres://USER:PASSWORD@HOST/DB
     /// or sqlite:PATH; absent: strikewire.db in the data directory.
-    #[arg(long, value_name = "URL", env = "STRIKEWIRE_DATABASE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STRIKEWIRE_DATABASE",
+        hide_env_values = true
+    )]
     pub database: Option<String>,
     /// Run on a simulated clock, such as 2026-02-09T10:00:00+05:30@1.
     #[arg(long, value_name = "TIME[@SPEED]", env = "STRIKEWIRE_CLOCK")]

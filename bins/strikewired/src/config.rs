@@ -673,7 +673,10 @@ mod tests {
         let rule = "[[tier_b]]\ncontracts = 'options'\nsymbols = ['NIFTY']\n";
         check(&format!("{rule}width = 100"), "tier_b[0].width");
         check(&format!("{rule}exchange = 'NYSE'"), "tier_b[0].exchange");
-        check("[[tier_b]]\ncontracts = 'options'\nsymbols = []", "tier_b[0].symbols");
+        check(
+            "[[tier_b]]\ncontracts = 'options'\nsymbols = []",
+            "tier_b[0].symbols",
+        );
     }
 
     #[test]

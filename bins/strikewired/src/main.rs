@@ -33,9 +33,12 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .worker_threads(config.workers())
         .build()?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let server = Server::start(config, move || recorder.render()).await?;
         eprint!("{}", server.banner());
         server.run_until(strikewired::interrupted()).await
-    })
+    });
+    // What has not ended in time is not waited for.
+    runtime.shutdown_background();
+    done
 }

@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use strikewire_dhan_sim::SimHandle;
 use strikewire_dhan_sim::generate::{Spec, generate_to_path};
 use strikewire_gateway::Gateway;
+use strikewire_gateway::calendar::Class;
 use strikewire_registry::{LoadOptions, Registry};
 use strikewire_types::{Utc, ist_date, ist_time};
 
@@ -63,7 +64,11 @@ impl Source {
         let name = format!("instruments-generated-{as_of}-{rows}-{seed}.csv");
         let path = self.data_dir.join(name);
         if !path.exists() {
-            generate_to_path(&Spec { as_of, rows, seed }, &path)
+            // Whole or not at all: half a file would be taken for the master next time.
+            let part = path.with_extension("part");
+            generate_to_path(&Spec { as_of, rows, seed }, &part)
+                .map_err(anyhow::Error::from)
+                .and_then(|_| Ok(std::fs::rename(&part, &path)?))
                 .with_context(|| format!("generating {}", path.display()))?;
         }
         Ok(path)
@@ -75,6 +80,21 @@ impl Source {
             .and_then(|meta| meta.modified())
             .ok()
     }
+
+    /// Says so when the named file was written before `today`: it is the instrument master
+    /// of another day, by whichever day it was loaded.
+    fn is_old(&self, today: Date) -> Option<String> {
+        let changed = written_on(self.changed()?)?;
+        let name = self.named.as_ref()?.display();
+        (changed < today).then(|| format!("{name} was last written on {changed}"))
+    }
+}
+
+/// The day in India of a file's time.
+fn written_on(time: SystemTime) -> Option<Date> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let nanos = i64::try_from(since.as_nanos()).ok()?;
+    Some(ist_date(Utc::from_nanos(nanos)))
 }
 
 /// Goes over to the instrument master of each new day, and to a file that was replaced.
@@ -90,13 +110,29 @@ pub(crate) async fn keep(
 ) {
     let clock = gateway.clock();
     let mut loaded = source.changed();
+    let mut seen = loaded;
+    // The stand-in trades whatever it is given, and files know no simulated time.
+    let can_be_old = standin.is_none() && !clock.is_simulated();
+    let is_old = |source: &Source, today: Date| {
+        let trades = || {
+            gateway
+                .calendar()
+                .is_trading_day(Class::NseDerivatives, today)
+        };
+        source.is_old(today).filter(|_| can_be_old && trades())
+    };
+    if let Some(detail) = is_old(&source, ist_date(clock.now().utc)) {
+        gateway.master_stale(Some(detail)).await;
+    }
     loop {
         clock.sleep(LOOK_EVERY).await;
         let now = clock.now().utc;
         let today = ist_date(now);
         let new_day = today > gateway.registry().as_of() && ist_time(now) >= reload_at;
         let changed = source.changed();
-        if !new_day && changed == loaded {
+        // A file that changed since the last look may still be being written.
+        let is_whole = core::mem::replace(&mut seen, changed) == changed;
+        if !is_whole || (!new_day && changed == loaded) {
             continue;
         }
         let from = source.clone();
@@ -122,5 +158,39 @@ pub(crate) async fn keep(
         if gateway.swap_master(registry).await.is_err() {
             return;
         }
+        if let Some(detail) = is_old(&source, today) {
+            tracing::warn!(%detail, "The instrument master may be an old one");
+            gateway.master_stale(Some(detail)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    #[test]
+    fn a_file_of_another_day_is_called_old() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // 2026-02-09 00:00:01 in India, still the 8th in UTC.
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_770_575_401);
+        file.as_file().set_modified(written).unwrap();
+        let source = Source {
+            named: Some(file.path().to_owned()),
+            data_dir: PathBuf::new(),
+            generated: (0, 0),
+        };
+        assert_eq!(source.is_old(date(2026, 2, 9)), None);
+        let detail = source.is_old(date(2026, 2, 10)).unwrap();
+        assert!(
+            detail.ends_with("was last written on 2026-02-09"),
+            "{detail}"
+        );
+        let generated = Source {
+            named: None,
+            ..source
+        };
+        assert_eq!(generated.is_old(date(2026, 2, 10)), None);
     }
 }

@@ -95,6 +95,16 @@ pub enum Error {
     /// again by itself; nobody outside sees it.
     #[error("the instrument master changed; try again")]
     MasterChanged,
+    /// The price that a request had or waited for is gone again: whoever else held the
+    /// underlying let go of it. The gateway tries again by itself, and says that there
+    /// is no price if that does not help.
+    #[error("the price of {symbol} ({instrument}) is gone; try again")]
+    PriceGone {
+        /// The symbol.
+        symbol: String,
+        /// Its underlying.
+        instrument: InstrumentKey,
+    },
     /// The gateway is shutting down.
     #[error("the gateway is stopping")]
     Stopping,

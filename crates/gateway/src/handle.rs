@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_calendar::Calendar;
-use strikewire_chain::{ChainFacts, ChainView, Width};
+use strikewire_chain::{ChainFacts, ChainView, PriceSource, Width};
 use strikewire_fanout::{ClientId, Message};
 use strikewire_quotes::{Quote, Table};
 use strikewire_registry::{ChainQuery, Expiring, Ladder, LadderId, OtherExchange, Registry};
@@ -23,6 +23,9 @@ use crate::{
     ActiveRow, Added, ChainAnswer, ChainRequest, Config, Counters, DryRun, Error, Explanation,
     ItemFilter, ItemRequest, ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
+
+/// How often a request is tried whose price goes before it is done.
+const PRICE_TRIES: usize = 3;
 
 /// Asks the running gateway. Cheap to clone; every clone is the same gateway.
 #[derive(Debug, Clone)]
@@ -435,7 +438,8 @@ impl Gateway {
         self.shared.last_id.fetch_add(1, Relaxed) + 1
     }
 
-    /// Does `work` with the master in force, again should another one come in between.
+    /// Does `work` with the master in force, again should another one come in between, or
+    /// the price that it needs go.
     pub(crate) async fn in_master<T, F>(
         &self,
         mut work: impl FnMut(Arc<Master>) -> F,
@@ -443,9 +447,21 @@ impl Gateway {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let mut tries = 0;
         loop {
             match work(self.master()).await {
                 Err(Error::MasterChanged) => {}
+                // It has no holder now: the next try holds it and waits for its price.
+                Err(Error::PriceGone { symbol, instrument }) => {
+                    tries += 1;
+                    if tries == PRICE_TRIES {
+                        return Err(Error::PriceUnavailable {
+                            symbol,
+                            instrument,
+                            waited_ms: self.shared.config.price_wait.as_millis(),
+                        });
+                    }
+                }
                 done => return done,
             }
         }
@@ -542,8 +558,9 @@ impl Gateway {
             loop {
                 let mut notified = core::pin::pin!(self.shared.wakers.price.notified());
                 notified.as_mut().enable();
-                // The previous close may arrive a moment before the first price.
-                if known().is_some_and(|price| price.is_live()) {
+                // The previous close may arrive a moment before the first price. That may
+                // be an old one, where the market is closed: there is no other then.
+                if known().is_some_and(|price| price.source == PriceSource::Live) {
                     return;
                 }
                 notified.await;
@@ -583,7 +600,9 @@ pub(crate) fn render(answer: &ChainAnswer) -> ChainView {
         &ChainFacts {
             price_source: answer.price.source,
             price_time: answer.price.time,
-            price_stale: answer.price.stale,
+            // One that was live when it was calculated with may be of yesterday by now.
+            price_stale: answer.price.stale
+                || (answer.live.is_none() && answer.price.source != PriceSource::Client),
             live_ltp: answer.live.map(|live| live.price),
             calculated_at: answer.calculated_at,
         },

@@ -237,4 +237,7 @@ pub struct Recovered {
     pub ended: Vec<(String, Date)>,
     /// The largest id ever given, also to items removed since; 0 when none was.
     pub last_item: u64,
+    /// Tokens that were desired when the projection was last written. They bring nothing
+    /// back: what is not held any more is let go of in the audit.
+    pub subscribed: Vec<Box<str>>,
 }

@@ -55,7 +55,7 @@ impl Store {
         })
     }
 
-    /// What the database knows: items, ends of days, the last id.
+    /// What the database knows: items, ends of days, the last id, what was subscribed.
     ///
     /// # Errors
     ///
@@ -98,10 +98,19 @@ impl Store {
             .map(|item| item.id)
             .max()
             .map_or(self.last_item, |id| id.max(self.last_item));
+        let doing = "reading what was subscribed";
+        let statement = self.pool.statement(
+            "SELECT instrument_token FROM subscriptions WHERE active ORDER BY instrument_token",
+        );
+        let mut subscribed = Vec::new();
+        for row in &self.pool.fetch(statement, doing).await? {
+            subscribed.push(row.get::<String>(0, doing)?.into());
+        }
         Ok(Recovered {
             items,
             ended,
             last_item,
+            subscribed,
         })
     }
 

@@ -181,10 +181,9 @@ impl Owner {
     }
 
     fn no_price(&self, ladder: LadderId, source: InstrumentKey) -> Error {
-        Error::PriceUnavailable {
+        Error::PriceGone {
             symbol: self.registry.ladder_at(ladder).symbol().to_owned(),
             instrument: source,
-            waited_ms: self.config.price_wait.as_millis(),
         }
     }
 

@@ -39,15 +39,21 @@ impl Day {
         self.ended = ended;
     }
 
-    /// The ends of day that have passed and were not run. Of several days of a class the
-    /// last one does for all.
-    pub(super) fn due(&self, calendar: &Calendar, now: Now) -> Vec<(Class, Date)> {
+    /// The ends of day that have passed and were not run, or that `left` something: a
+    /// clock that once was ahead ran ends of days that were yet to come. Of several days
+    /// of a class the last one does for all.
+    pub(super) fn due(
+        &self,
+        calendar: &Calendar,
+        now: Now,
+        left: impl Fn(Class, Date) -> bool,
+    ) -> Vec<(Class, Date)> {
         Class::ALL
             .into_iter()
             .filter_map(|class| {
                 let (day, _) = calendar.last_end_of_day(class, now.utc)?;
                 let ran = self.ended.get(&class).is_some_and(|ended| *ended >= day);
-                (!ran).then_some((class, day))
+                (!ran || left(class, day)).then_some((class, day))
             })
             .collect()
     }
@@ -75,7 +81,11 @@ impl Owner {
         if (self.day.looked..self.day.next).contains(&now.utc) {
             return;
         }
-        for (class, day) in self.day.due(&Arc::clone(&self.calendar), now) {
+        let left = |class, day| {
+            let mut items = self.items.iter();
+            items.any(|item| item.class == class && item.ends_with(day))
+        };
+        for (class, day) in self.day.due(&self.calendar, now, left) {
             self.end_of_day(now, class, day);
         }
         for class in Class::ALL {
@@ -179,7 +189,8 @@ impl Owner {
         day: Date,
         removed: Vec<(List, u64)>,
     ) {
-        self.day.ended.insert(class, day);
+        let ended = self.day.ended.entry(class).or_insert(day);
+        *ended = day.max(*ended);
         self.journal.must(Change::EndOfDay {
             class: class.as_str(),
             day,

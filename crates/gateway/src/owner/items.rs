@@ -101,8 +101,8 @@ impl Items {
         self.by_key.remove(&self.keys.remove(&id)?)
     }
 
-    pub(super) fn has(&self, key: &ItemKey) -> bool {
-        self.by_key.contains_key(key)
+    pub(super) fn by_key(&self, key: &ItemKey) -> Option<&Item> {
+        self.by_key.get(key)
     }
 
     /// Numbers up to `id` have been given out.
@@ -250,6 +250,8 @@ impl Owner {
             Holding::Chain { ladder, width } => {
                 let id = self.chain_for(now, ladder, width, ask.price, ask.force)?;
                 let window = self.claim_window(now, id, ask.price)?;
+                // Nothing may fail once the claim is made.
+                self.chain_answer(now, id, ask)?;
                 let wanted = Wanted {
                     legs: self.window_legs(window.span, spec.mode)?,
                     anchor: Some(window.price.price),

@@ -1,12 +1,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use strikewire_store::{Change, Outcome, Seq};
+use strikewire_store::{self as store, Change, List, Outcome, Seq};
 use strikewire_types::Now;
 
 use super::Owner;
 use super::items::Item;
-use crate::{Error, ItemState};
+use super::records::Cause;
+use crate::Error;
 
 /// Replies that wait for the journal, in its order.
 #[derive(Default)]
@@ -23,7 +24,8 @@ struct Waiting {
 /// How a change is taken back that could not be made durable.
 #[derive(Debug)]
 pub(super) enum Undo {
-    /// An item was added; `before`, if there was one, is what it was: evicted.
+    /// An item was added; `before`, if there was one, is what was there: evicted, or
+    /// another one whose removal was taken back.
     Added { id: u64, before: Option<Item> },
     /// An item was removed.
     Removed(Box<Item>),
@@ -49,6 +51,27 @@ impl Parked {
             undo,
             reply: Box::new(reply),
         });
+    }
+
+    /// What there will be instead should the addition of item `id` fail too.
+    fn before_addition_of(&mut self, id: u64) -> Option<&mut Option<Item>> {
+        let mut undos = self.waiting.iter_mut().map(|waiting| &mut waiting.undo);
+        undos.find_map(|undo| match undo {
+            Some(Undo::Added { id: added, before }) if *added == id => Some(before),
+            _ => None,
+        })
+    }
+
+    /// The removal of item `id` takes nothing back any more. The list that it was on.
+    fn forget_removal_of(&mut self, id: u64) -> Option<List> {
+        let mut undos = self.waiting.iter_mut().map(|waiting| &mut waiting.undo);
+        undos.find_map(|undo| match undo.take() {
+            Some(Undo::Removed(item)) if item.id == id => Some(item.spec.key.list),
+            other => {
+                *undo = other;
+                None
+            }
+        })
     }
 
     fn next_up_to(&mut self, seq: Seq) -> Option<Waiting> {
@@ -91,30 +114,38 @@ impl Owner {
         let cause = Arc::clone(&self.records.causes.undone);
         match undo {
             Undo::Added { id, before } => {
-                let Some((item, _)) = self.let_go_of_item(now, id, &cause) else {
-                    return;
+                let list = match self.let_go_of_item(now, id, &cause) {
+                    Some((item, _)) => Some(item.spec.key.list),
+                    None => self.parked.forget_removal_of(id),
                 };
-                match before {
-                    None => {
-                        let list = item.spec.key.list;
-                        self.journal.must(Change::Remove { list, id });
-                    }
-                    Some(before) => {
-                        self.journal.must(Change::Put(Box::new(before.record())));
-                        self.items.insert(before);
-                    }
+                if let Some(list) = list {
+                    self.journal.must(Change::Remove { list, id });
+                }
+                if let Some(before) = before {
+                    self.bring_back(now, &before.record(), &cause);
                 }
             }
             Undo::Removed(item) => {
-                let evicted = item.state == ItemState::Evicted;
-                let record = item.record();
-                self.journal.must(Change::Put(Box::new(record)));
-                if evicted {
-                    self.items.insert(*item);
-                } else {
-                    self.restore_item(now, *item, &cause);
+                // Another one may have been put in its place meanwhile.
+                let newer = self.items.by_key(&item.spec.key).map(|newer| newer.id);
+                match newer.map(|id| self.parked.before_addition_of(id)) {
+                    None => self.bring_back(now, &item.record(), &cause),
+                    Some(Some(before)) => *before = Some(*item),
+                    Some(None) => {}
                 }
             }
         }
+    }
+
+    /// Puts an item back where it was, as the instrument master of now has it: there may
+    /// have been another one when it went.
+    fn bring_back(&mut self, now: Now, record: &store::Item, cause: &Arc<Cause>) {
+        let Some(item) = self.recovered_item(record) else {
+            let (list, id) = (record.list, record.id);
+            self.journal.must(Change::Remove { list, id });
+            return;
+        };
+        self.journal.must(Change::Put(Box::new(item.record())));
+        self.restore_item(now, item, cause);
     }
 }

@@ -1,9 +1,9 @@
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use strikewire_fanout::ChainId;
-use strikewire_registry::Instrument;
+use strikewire_registry::{Instrument, Registry};
 use strikewire_store::{Action, AuditRecord, SubscriptionRow};
 use strikewire_subscriptions::{Owner as Holder, State, Why};
 use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Now, Slot, Tier, Utc};
@@ -13,6 +13,9 @@ use super::Owner;
 /// Records made in one turn; the rest waits for the next, so that a large change does
 /// not hold up what comes after it.
 const PER_TURN: usize = 1024;
+
+/// Whose doing it is where nobody asked for it.
+const BY_ITSELF: &str = "the gateway";
 
 /// How often the order of use is written down.
 const USES_EVERY: Duration = Duration::from_secs(1);
@@ -208,7 +211,7 @@ impl Owner {
             at: now.utc,
             action,
             key,
-            owner: "the gateway".into(),
+            owner: BY_ITSELF.into(),
             reason: reason.into(),
         });
     }
@@ -254,7 +257,7 @@ impl Owner {
 
     /// Hands the journal what a turn can take of what happened.
     pub(super) fn write_records(&mut self, now: Now) {
-        self.write_some(PER_TURN);
+        self.write_some(PER_TURN, &Arc::clone(&self.registry));
         if now.mono >= self.records.next_uses {
             self.records.next_uses = now.mono + USES_EVERY;
             self.write_uses();
@@ -271,17 +274,92 @@ impl Owner {
 
     /// Hands the journal all that is left: nothing comes after it.
     pub(super) fn write_the_rest(&mut self) {
-        self.write_all_records();
+        self.write_all_records(&Arc::clone(&self.registry));
         self.write_uses();
         self.journal.commit();
     }
 
     /// Hands the journal everything: the instrument master that its keys are of goes.
-    pub(super) fn write_all_records(&mut self) {
-        self.write_some(usize::MAX);
+    pub(super) fn write_all_records(&mut self, registry: &Registry) {
+        self.write_some(usize::MAX, registry);
     }
 
-    fn write_some(&mut self, most: usize) {
+    /// What a run before this one held and this one does not: nobody was there to say so.
+    pub(super) fn record_restart(&mut self, now: Now, before: &[Box<str>]) {
+        if before.is_empty() {
+            return;
+        }
+        let held = self.desired_tokens(&Arc::clone(&self.registry));
+        for token in before.iter().filter(|token| !held.contains_key(*token)) {
+            self.journal.audit(AuditRecord {
+                action: Action::Unsubscribe,
+                token: token.clone(),
+                reason: "nobody holds it since the restart".into(),
+                owner: BY_ITSELF.into(),
+                at: now.utc,
+            });
+        }
+    }
+
+    /// Every instrument that somebody holds, by the name it has in `registry`.
+    pub(super) fn desired_tokens(&self, registry: &Registry) -> BTreeMap<Box<str>, InstrumentKey> {
+        self.book
+            .instruments()
+            .filter(|view| view.state == State::Desired)
+            .map(|view| (token_of(registry, view.key), view.key))
+            .collect()
+    }
+
+    /// Records what the change of the instrument master did, in place of what was noted of
+    /// it by id: an id may mean one contract before and another after, without its wire
+    /// having changed. `before` is what was held under the names of the `old` master.
+    pub(super) fn record_swap(
+        &mut self,
+        now: Now,
+        old: &Registry,
+        before: &BTreeMap<Box<str>, InstrumentKey>,
+    ) {
+        let owners: HashMap<InstrumentKey, Arc<str>> = core::mem::take(&mut self.records.notes)
+            .into_iter()
+            .map(|note| (note.key, note.owner))
+            .collect();
+        let after = self.desired_tokens(&Arc::clone(&self.registry));
+        let note = |owner: &mut Self, action, token: &str, key| {
+            owner.journal.audit(AuditRecord {
+                action,
+                token: token.into(),
+                reason: "the instrument master changed".into(),
+                owner: owners.get(key).map_or(BY_ITSELF, |owner| owner).into(),
+                at: now.utc,
+            });
+        };
+        for (token, key) in before {
+            let is_now = after.get(token);
+            if is_now == Some(key) {
+                continue;
+            }
+            let shown = self.records.shown.remove(key);
+            if is_now.is_some() {
+                continue;
+            }
+            note(self, Action::Unsubscribe, token, key);
+            if let (Some(instrument), Some(shown)) = (old.by_key(*key), shown) {
+                self.journal
+                    .subscription(row(instrument, shown, None, false));
+            }
+        }
+        for (token, key) in &after {
+            let action = match before.get(token) {
+                Some(was) if was == key => continue,
+                Some(_) => Action::Repoint,
+                None => Action::Subscribe,
+            };
+            note(self, action, token, key);
+            self.records.changed(*key);
+        }
+    }
+
+    fn write_some(&mut self, most: usize, registry: &Registry) {
         // Names are of the turn: an item that went may have given its number to another.
         self.records.named = None;
         self.records.evicting = None;
@@ -289,13 +367,9 @@ impl Owner {
             let Some(note) = self.records.notes.pop_front() else {
                 break;
             };
-            let token = self.registry.by_key(note.key).map_or_else(
-                || note.key.to_string(),
-                |instrument: Instrument<'_>| instrument.token(),
-            );
             self.journal.audit(AuditRecord {
                 action: note.action,
-                token: token.into(),
+                token: token_of(registry, note.key),
                 reason: note.reason.as_ref().into(),
                 owner: note.owner.as_ref().into(),
                 at: note.at,
@@ -305,7 +379,7 @@ impl Owner {
             let Some(key) = self.records.changed.pop_first() else {
                 break;
             };
-            self.write_subscription(key);
+            self.write_subscription(key, registry);
         }
         while let Some(chain) = self.records.atm.pop_first() {
             if let Some(row) = self.atm_row(chain) {
@@ -314,8 +388,8 @@ impl Owner {
         }
     }
 
-    fn write_subscription(&mut self, key: InstrumentKey) {
-        let Some(instrument) = self.registry.by_key(key) else {
+    fn write_subscription(&mut self, key: InstrumentKey, registry: &Registry) {
+        let Some(instrument) = registry.by_key(key) else {
             return;
         };
         let view = self
@@ -338,20 +412,41 @@ impl Owner {
                 None => return,
             },
         };
-        self.journal.subscription(SubscriptionRow {
-            token: instrument.token().into(),
-            segment: key.segment,
-            security_id: key.id.0,
-            symbol: instrument.symbol().into(),
-            exchange: instrument.exchange(),
-            expiry: instrument.expiry(),
-            strike: instrument.strike(),
-            option_type: instrument.option_type(),
-            tier: shown.tier,
-            mode: shown.mode,
-            subscribed_at: shown.since,
-            conn: view.and_then(|view| view.home).map(ConnId::number),
-            active: view.is_some(),
-        });
+        let conn = view.and_then(|view| view.home);
+        self.journal
+            .subscription(row(instrument, shown, conn, view.is_some()));
+    }
+}
+
+/// What an instrument is called in the audit log.
+fn token_of(registry: &Registry, key: InstrumentKey) -> Box<str> {
+    let token = match registry.by_key(key) {
+        Some(instrument) => instrument.token(),
+        None => key.to_string(),
+    };
+    token.into()
+}
+
+fn row(
+    instrument: Instrument<'_>,
+    shown: Shown,
+    conn: Option<ConnId>,
+    active: bool,
+) -> SubscriptionRow {
+    let key = instrument.key();
+    SubscriptionRow {
+        token: instrument.token().into(),
+        segment: key.segment,
+        security_id: key.id.0,
+        symbol: instrument.symbol().into(),
+        exchange: instrument.exchange(),
+        expiry: instrument.expiry(),
+        strike: instrument.strike(),
+        option_type: instrument.option_type(),
+        tier: shown.tier,
+        mode: shown.mode,
+        subscribed_at: shown.since,
+        conn: conn.map(ConnId::number),
+        active,
     }
 }

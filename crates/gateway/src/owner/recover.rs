@@ -52,6 +52,7 @@ impl Owner {
         for item in live {
             self.restore_item(now, item, &cause);
         }
+        self.record_restart(now, &recovered.subscribed);
         self.journal.commit();
         if found > 0 {
             tracing::info!(found, restored, "Watchlists and claims recovered");
@@ -60,7 +61,11 @@ impl Owner {
 
     /// The ends of day that passed while nobody was there to run them.
     fn clear_recovered(&mut self, now: Now, items: &mut Vec<Item>) {
-        for (class, day) in self.day.due(&self.calendar, now) {
+        let left = |class, day| {
+            let mut items = items.iter();
+            items.any(|item| item.class == class && item.ends_with(day))
+        };
+        for (class, day) in self.day.due(&self.calendar, now, left) {
             let (gone, stay): (Vec<Item>, Vec<Item>) = core::mem::take(items)
                 .into_iter()
                 .partition(|item| item.class == class && item.ends_with(day));

@@ -1,9 +1,8 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strikewire_chain::Window;
 use strikewire_registry::{Ladder, LadderId, Registry, Succession};
-use strikewire_store::{Action, Change};
+use strikewire_store::Change;
 use strikewire_subscriptions::{Leg, Owner as Holder};
 use strikewire_types::{Expiry, InstrumentKey, Now, ist_date};
 
@@ -27,7 +26,7 @@ impl Owner {
     /// an expiry that was moved is followed.
     pub(super) fn swap_master(&mut self, now: Now, new: &Arc<Registry>) {
         // Their keys are of the master that goes.
-        self.write_all_records();
+        self.write_all_records(&Arc::clone(&self.registry));
         let old = core::mem::replace(&mut self.registry, Arc::clone(new));
         let number = self.master.load().number + 1;
         self.master.store(Arc::new(Master {
@@ -79,8 +78,12 @@ impl Owner {
         self.rejoin_items();
         self.rejoin_streams();
 
+        // So are those of what went, and of what is held until here.
+        self.write_all_records(&old);
+        let before = self.desired_tokens(&old);
         self.claim_in_new_master(now);
-        let rebound = self.rebind(now, &old);
+        self.record_swap(now, &old, &before);
+        let rebound = self.rebind(&old);
         self.arm_all(now);
         self.show_streams(now);
         // Expiries that were not listed yesterday.
@@ -110,10 +113,9 @@ impl Owner {
     }
 
     /// Rows of ids that mean another contract, or have another tick size, are emptied.
-    fn rebind(&mut self, now: Now, old: &Registry) -> usize {
+    fn rebind(&mut self, old: &Registry) -> usize {
         let new = Arc::clone(&self.registry);
         let mut changed = Vec::new();
-        let mut repointed = BTreeSet::new();
         for view in self.book.instruments() {
             let Some(home) = view.home else { continue };
             let (before, after) = (old.by_key(view.key), new.by_key(view.key));
@@ -129,12 +131,6 @@ impl Owner {
                 self.table.migrate(view.slot, to);
             }
             changed.push(view.key);
-            if is_other {
-                repointed.insert(view.key);
-            }
-        }
-        for key in repointed {
-            self.note_by(now, Action::Repoint, key, "the instrument master changed");
         }
         let rebound = changed.len();
         if rebound > 0 {
@@ -176,7 +172,7 @@ impl Owner {
         tracing::info!(item = id, from = ?item.spec.key.expiry, to = %expiry, "Expiry moved");
         item.spec.holding = holding;
         item.spec.key.expiry = Some(expiry);
-        if self.items.has(&item.spec.key) {
+        if self.items.by_key(&item.spec.key).is_some() {
             // The user has the other one already.
             let holder = item.holder();
             let cause = Arc::clone(&self.records.causes.repointed);

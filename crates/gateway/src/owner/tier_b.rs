@@ -2,9 +2,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strikewire_registry::LadderId;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
-use strikewire_types::{Mono, Now, Tier};
+use strikewire_types::{Mode, Mono, Now, Tier};
 
 use super::items::Displaced;
 use super::{Cause, Owner, chains};
@@ -158,22 +157,31 @@ impl Owner {
             return;
         }
         self.tier_b.next_look = now.mono + LOOK_EVERY;
-        let waiting: Vec<(u64, LadderId)> = self
+        let waiting: Vec<(u64, Holding, Mode)> = self
             .tier_b
             .windows
             .iter()
             .filter(|(_, window)| window.state != State::Held)
-            .filter_map(|(id, window)| match window.standing.holding {
-                Holding::Chain { ladder, .. } => Some((*id, ladder)),
-                Holding::Single { .. } => None,
-            })
+            .map(|(id, window)| (*id, window.standing.holding, window.standing.mode))
             .collect();
-        for (id, ladder) in waiting {
+        for (id, holding, mode) in waiting {
+            let ladder = match holding {
+                Holding::Chain { ladder, .. } => ladder,
+                Holding::Single { key } => {
+                    if let Ok(leg) = self.single_leg(key, mode) {
+                        self.claim_tier_b(now, holder(id), vec![leg], State::Held);
+                    }
+                    continue;
+                }
+            };
             let Some(source) = self.registry.ladder_at(ladder).price_source() else {
                 continue;
             };
-            let source = source.key();
+            let (source, leg) = (source.key(), chains::source_leg(source));
             let Some(price) = source_price(&self.pricing(), now, source) else {
+                if self.book.claim(holder(id)).is_none() {
+                    self.claim_tier_b(now, holder(id), vec![leg], State::Waiting);
+                }
                 continue;
             };
             self.follow_price(now, source, price);

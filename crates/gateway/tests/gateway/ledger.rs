@@ -26,6 +26,10 @@ struct Kept {
     /// Nothing is answered until the test says so.
     held: bool,
     owed: Vec<Change>,
+    /// Groups that are taken and neither written nor refused, while the disk hangs.
+    stalled: Option<Vec<Seq>>,
+    /// How many audit records there were at each start.
+    starts: Vec<usize>,
     waiting: Option<Seq>,
     outcome: Option<UnboundedSender<Outcome>>,
 }
@@ -82,18 +86,27 @@ impl Ledger {
 
     /// What a restart finds.
     pub(crate) fn recovered(&self) -> Recovered {
-        let kept = self.0.lock().unwrap();
+        let mut kept = self.0.lock().unwrap();
+        let start = kept.audit.len();
+        kept.starts.push(start);
         let mut items: Vec<Item> = kept.items.values().cloned().collect();
         items.sort_by_key(|item| item.used);
         Recovered {
             items,
             ended: kept.ended.clone().into_iter().collect(),
             last_item: kept.last_item,
+            subscribed: kept
+                .active
+                .iter()
+                .map(|token| token.as_str().into())
+                .collect(),
         }
     }
 
     pub(crate) fn items(&self) -> Vec<Item> {
-        self.recovered().items
+        let mut items: Vec<Item> = self.0.lock().unwrap().items.values().cloned().collect();
+        items.sort_by_key(|item| item.used);
+        items
     }
 
     /// Every end of day that was written, in order.
@@ -129,10 +142,16 @@ impl Ledger {
     pub(crate) fn subscribed_by_log(&self) -> BTreeSet<String> {
         let kept = self.0.lock().unwrap();
         let mut subscribed = BTreeSet::new();
-        for (action, token, _) in &kept.audit {
+        // What a run held when it ended comes again in the next one.
+        let mut again = BTreeSet::new();
+        for (at, (action, token, _)) in kept.audit.iter().enumerate() {
+            if kept.starts.contains(&at) {
+                again.clone_from(&subscribed);
+            }
             match action.subscribes() {
                 Some(true) => {
-                    assert!(subscribed.insert(token.clone()), "{token} came twice");
+                    let is_new = subscribed.insert(token.clone());
+                    assert!(is_new || again.remove(token), "{token} came twice");
                 }
                 Some(false) => {
                     assert!(subscribed.remove(token), "{token} went without being there");
@@ -161,6 +180,33 @@ impl Ledger {
             kept.apply(change);
         }
         kept.tell(Outcome::Up);
+    }
+
+    /// From now on groups are taken, and nothing becomes of them.
+    pub(crate) fn stall(&self) {
+        self.0.lock().unwrap().stalled = Some(Vec::new());
+    }
+
+    /// What hung fails, group by group; what happened anyway is owed.
+    pub(crate) fn fail_stalled(&self) {
+        let mut kept = self.0.lock().unwrap();
+        kept.broken = true;
+        let reason = "disk hung".to_owned();
+        for (at, up_to) in kept.stalled.take().into_iter().flatten().enumerate() {
+            let reason = reason.clone();
+            kept.tell(Outcome::Failed { up_to, reason });
+            if at == 0 {
+                let reason = "disk hung".to_owned();
+                kept.tell(Outcome::Down { reason });
+            }
+        }
+    }
+
+    /// The process is gone, and with it what it owed; the disk is whole again.
+    pub(crate) fn forget_owed(&self) {
+        let mut kept = self.0.lock().unwrap();
+        kept.broken = false;
+        kept.owed.clear();
     }
 
     /// Keeps the answers until [`let_go`](Self::let_go).
@@ -209,6 +255,12 @@ impl Journal for LedgerJournal {
         let mut kept = self.ledger.0.lock().unwrap();
         let up_to = Seq(self.last);
         let pending = std::mem::take(&mut self.pending);
+        if let Some(stalled) = &mut kept.stalled {
+            stalled.push(up_to);
+            let musts = pending.into_iter().filter(|(must, _)| *must);
+            kept.owed.extend(musts.map(|(_, change)| change));
+            return;
+        }
         if kept.broken {
             let musts = pending.into_iter().filter(|(must, _)| *must);
             kept.owed.extend(musts.map(|(_, change)| change));

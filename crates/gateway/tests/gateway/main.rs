@@ -8,5 +8,6 @@ mod flows;
 mod ledger;
 mod play;
 mod recovery;
+mod review;
 mod standing;
 mod swap;

@@ -140,6 +140,8 @@ async fn the_latest_row_of_each_token_is_kept(db: Db) {
             format!("C NSE_FNO 3 {strike} PE TIER_B quote - off"),
         ]
     );
+    let desired = async || db.recover().await.subscribed;
+    assert_eq!(desired().await, ["A".into(), "B".into()]);
 
     // After a restart nothing is desired but what is told again.
     let mut running = db.start().await;
@@ -153,6 +155,7 @@ async fn the_latest_row_of_each_token_is_kept(db: Db) {
             format!("C NSE_FNO 3 {strike} PE TIER_B quote - off"),
         ]
     );
+    assert_eq!(desired().await, ["A".into()]);
 }
 
 async fn the_latest_window_of_each_key_is_kept(db: Db) {

@@ -202,6 +202,7 @@ impl Model {
             items,
             ended,
             last_item: self.last_item,
+            subscribed: Vec::new(),
         }
     }
 }
