@@ -137,8 +137,22 @@ pub(crate) async fn keep(
         }
         let from = source.clone();
         let load = tokio::task::spawn_blocking(move || from.load(now));
-        let registry = match load.await {
-            Ok(Ok((registry, _))) => registry,
+        let had = gateway.registry().len();
+        let whole = |registry: &Registry| {
+            let has = registry.len();
+            anyhow::ensure!(
+                has * 2 >= had,
+                "it has {has} instruments where yesterday's had {had}: half a file, it seems"
+            );
+            Ok(())
+        };
+        let loading = load.await.map(|loaded| {
+            let (registry, _) = loaded?;
+            whole(&registry)?;
+            Ok::<_, anyhow::Error>(registry)
+        });
+        let registry = match loading {
+            Ok(Ok(registry)) => registry,
             Ok(Err(error)) => {
                 let as_of = gateway.registry().as_of();
                 let detail = format!("the instruments are those of {as_of}: {error:#}");

@@ -275,6 +275,11 @@ impl Server {
                     die("hub");
                 }
             }
+            ended = &mut self.keeper => {
+                if ended.is_err() {
+                    die("keeper of the instrument master");
+                }
+            }
         }
         self.stop().await
     }

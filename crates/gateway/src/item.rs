@@ -107,6 +107,9 @@ impl Serialize for InstrumentType {
 pub enum ItemState {
     /// Its claim is held.
     Live,
+    /// Its claim is held where the caller's price put it; the first live price corrects
+    /// that.
+    PendingPrice,
     /// Its claim went to make room for another.
     Evicted,
 }

@@ -109,8 +109,8 @@ impl Writer {
         }
     }
 
-    /// Writes until the recorder is dropped and everything is written. While the database
-    /// fails it goes on for [`Options::flush_limit`] after that, and logs what is lost.
+    /// Writes until the recorder is dropped and everything is written. It goes on for
+    /// [`Options::flush_limit`] after that at most, and logs what is lost.
     ///
     /// Groups go before everything else; a transaction of what is written behind is short.
     ///
@@ -127,10 +127,8 @@ impl Writer {
             let now = Instant::now();
             if is_closed {
                 let is_failing = self.down.is_some() || self.behind_retry.is_some();
-                if !is_failing || give_up.is_none() {
-                    give_up = Some(now + self.flush_limit);
-                }
-                if is_failing && (self.is_late || give_up.is_some_and(|at| at <= now)) {
+                let limit = *give_up.get_or_insert(now + self.flush_limit);
+                if (is_failing && self.is_late) || limit <= now {
                     self.log_lost();
                     break;
                 }
@@ -345,8 +343,8 @@ impl Writer {
         tracing::error!(
             changes,
             behind,
-            "The database failed until the end: changes that happened and records of the audit \
-             and the projections are lost"
+            "The database did not take everything until the end: changes that happened and \
+             records of the audit and the projections are lost"
         );
     }
 }

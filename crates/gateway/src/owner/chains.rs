@@ -383,7 +383,7 @@ impl Owner {
     /// Acts on what a price does to a chain: moves its members, and tells its readers.
     /// False when it does nothing.
     fn decided(&mut self, now: Now, id: ChainId, price: SourcePrice, decision: Decision) -> bool {
-        let rolled = match decision {
+        let moved = match decision {
             Decision::Hold | Decision::Confirm => return false,
             Decision::Recalculated => false,
             Decision::Started { .. } | Decision::Rolled { .. } => true,
@@ -395,7 +395,7 @@ impl Owner {
         // What was claimed before there was a live price lies where its caller said, and
         // only a live price may move it.
         let is_live = !chain.follower.is_provisional();
-        let rolled = rolled || (is_live && !chain.settled);
+        let settles = is_live && !chain.settled;
         chain.settled |= is_live;
         let members: Vec<(Holder, Mode)> = chain
             .members
@@ -407,7 +407,7 @@ impl Owner {
         }
         let span = chain.follower.span();
         self.records.calculated(id);
-        if let Some(span) = span.filter(|_| rolled) {
+        if let Some(span) = span.filter(|_| moved || settles) {
             let cause = Arc::clone(&self.records.causes.rolled);
             for &(holder, mode) in &members {
                 // A window of a ladder that is there cannot fail to have legs.
@@ -423,7 +423,7 @@ impl Owner {
                         });
                     }
                 }
-                self.holder_rolled(holder, span, price);
+                self.holder_rolled(holder, span, price, moved);
             }
         }
         if members

@@ -146,7 +146,7 @@ impl Item {
             last_used_at: self.last_used_at,
             used: self.used,
             state: match self.state {
-                ItemState::Live => store::ItemState::Live,
+                ItemState::Live | ItemState::PendingPrice => store::ItemState::Live,
                 ItemState::Evicted => store::ItemState::Evicted,
             },
             anchor: self.anchor,
@@ -540,7 +540,10 @@ impl Owner {
                     Holding::Chain { .. } => item.contracts,
                     Holding::Single { .. } => 0,
                 },
-                state: item.state,
+                state: match item.state {
+                    ItemState::Live if !item.settled => ItemState::PendingPrice,
+                    state => state,
+                },
             })
             .collect();
         views.sort_by_key(|view| view.added_order);

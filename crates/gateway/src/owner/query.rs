@@ -127,14 +127,20 @@ impl Owner {
         moved
     }
 
-    /// Notes that the window of a claim moved.
-    pub(super) fn holder_rolled(&mut self, holder: Holder, span: Span, price: SourcePrice) {
+    /// Notes that the window of a claim moved, or that a live price found it where it was.
+    pub(super) fn holder_rolled(
+        &mut self,
+        holder: Holder,
+        span: Span,
+        price: SourcePrice,
+        moved: bool,
+    ) {
         match holder.kind {
             OwnerKind::Watchlist | OwnerKind::Explicit => {
                 let contracts = span.legs(&self.registry).count();
                 self.item_rolled(holder, contracts, price.price, price.is_live());
             }
-            OwnerKind::Stream => {
+            OwnerKind::Stream if moved => {
                 let ladder = self.registry.ladder_at(span.ladder);
                 let at_the_money = ladder.rungs()[span.atm as usize].strike;
                 let detail = format!(

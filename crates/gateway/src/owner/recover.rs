@@ -27,23 +27,32 @@ impl Owner {
             .filter_map(|(class, day)| Some((class.parse().ok()?, *day)))
             .collect();
         self.day.resume(ended);
-        let found = recovered.items.len();
+        let (found, today) = (recovered.items.len(), ist_date(now.utc));
         let cause = Arc::clone(&self.records.causes.restored);
         let mut live: Vec<Item> = Vec::with_capacity(found);
         for record in &recovered.items {
             match self.recovered_item(record) {
                 Some(item) => live.push(item),
-                None => {
+                None if record.expiry.is_some_and(|expiry| expiry.date() < today) => {
                     tracing::info!(
                         item = record.id,
                         symbol = %record.symbol,
                         expiry = ?record.expiry,
-                        "Not listed any more: the item ends"
+                        "Expired: the item ends"
                     );
                     self.journal.must(Change::Remove {
                         list: record.list,
                         id: record.id,
                     });
+                }
+                // It may be back with the next master: one can be incomplete.
+                None => {
+                    tracing::warn!(
+                        item = record.id,
+                        symbol = %record.symbol,
+                        expiry = ?record.expiry,
+                        "Not in today's instrument master: the item rests"
+                    );
                 }
             }
         }
@@ -86,7 +95,7 @@ impl Owner {
             core::mem::take(items).into_iter().partition(over);
         *items = stay;
         for item in gone {
-            tracing::info!(item = item.id, today = %ist_date(now.utc), "Expired: the item ends");
+            tracing::info!(item = item.id, "Expired: the item ends");
             self.journal.must(Change::Remove {
                 list: item.spec.key.list,
                 id: item.id,

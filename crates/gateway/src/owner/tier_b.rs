@@ -243,10 +243,15 @@ impl Owner {
         remaster: impl Fn(&Standing) -> Option<Standing>,
     ) -> Vec<u64> {
         let mut gone = Vec::new();
+        let mut kept: Vec<Standing> = Vec::new();
         for (id, window) in &mut self.tier_b.windows {
             match remaster(&window.standing) {
-                Some(standing) => window.standing = standing,
-                None => gone.push(*id),
+                // An expiry may have been moved onto one that is listed already.
+                Some(standing) if !kept.iter().any(|other| other.is(&standing)) => {
+                    kept.push(standing.clone());
+                    window.standing = standing;
+                }
+                _ => gone.push(*id),
             }
         }
         gone

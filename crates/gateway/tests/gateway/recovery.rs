@@ -100,7 +100,7 @@ async fn the_order_of_use_comes_back() {
             gateway.add_item(&item(3, 15, Some(3_000.0))).await.unwrap();
             let state = async |user| gateway.list_items(user).await.unwrap()[0].state;
             assert_eq!(state(2).await, ItemState::Evicted);
-            assert_eq!(state(1).await, ItemState::Live);
+            assert_eq!(state(1).await, ItemState::PendingPrice);
         })
         .await;
     run(&ledger)
@@ -108,13 +108,13 @@ async fn the_order_of_use_comes_back() {
             // One that was evicted is not revived.
             let state = async |user| gateway.list_items(user).await.unwrap()[0].state;
             assert_eq!(state(2).await, ItemState::Evicted);
-            assert_eq!(state(3).await, ItemState::Live);
+            assert_eq!(state(3).await, ItemState::PendingPrice);
         })
         .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_listed_any_more_does_not_come_back() {
+async fn what_is_not_listed_today_rests_until_it_is_or_has_expired() {
     let ledger = Ledger::default();
     run(&ledger)
         .with(async |gateway, _| {
@@ -134,5 +134,20 @@ async fn what_is_not_listed_any_more_does_not_come_back() {
             assert!(broker.on_wire().is_empty());
         })
         .await;
+    // A master that lacks it may be an incomplete one.
+    run(&ledger)
+        .with(async |gateway, _| {
+            settle().await;
+            assert_eq!(gateway.list_items(1).await.unwrap().len(), 1);
+        })
+        .await;
+    let expired = Run {
+        clock: "2026-02-25T10:00:00+05:30",
+        master: crate::play::Rows::new()
+            .equity(11_536, "TCS")
+            .load("2026-02-25"),
+        ..run(&ledger)
+    };
+    expired.with(async |_, _| settle().await).await;
     assert!(ledger.items().is_empty());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use strikewire_types::Utc;
 use tokio::time::Instant;
@@ -37,6 +38,10 @@ struct Slice {
     subscriptions: Vec<SubscriptionRow>,
     windows: Vec<AtmRow>,
 }
+
+/// The clock of the records, by which old ones are pruned, goes on by at most this much
+/// with each slice.
+const MOST_AT_ONCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Behind {
     pub(super) fn merge(&mut self, latest: Latest) {
@@ -133,7 +138,13 @@ impl Writer {
                     !(uses.is_empty() && subscriptions.is_empty() && windows.is_empty())
                 };
                 let latest = self.behind.audit.iter().map(|(_, record)| record.at).max();
-                self.clock = self.clock.max(latest);
+                self.clock = match (self.clock, latest) {
+                    // One record with a time far ahead must not make all others old.
+                    (Some(clock), Some(latest)) => {
+                        Some(clock.max(latest.min(clock + MOST_AT_ONCE)))
+                    }
+                    (clock, latest) => clock.or(latest),
+                };
                 self.behind.audit.clear();
                 self.behind.is_reset = true;
                 if self.behind.len() == 0 {
