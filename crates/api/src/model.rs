@@ -425,8 +425,8 @@ pub struct AuditView {
     pub reason: Box<str>,
     /// For whom.
     pub owner: Box<str>,
-    /// When.
-    pub at: Utc,
+    /// When, to the microsecond, so that `as_of` can name it exactly.
+    pub at: String,
 }
 
 impl AddRequest {

@@ -56,7 +56,7 @@ impl Sub<Duration> for Mono {
 }
 
 /// A point in time: nanoseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 with
-/// the offset of India and milliseconds.
+/// the offset of India and milliseconds, or as many digits as the precision says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Utc(i64);
 
@@ -110,7 +110,8 @@ impl fmt::Display for Utc {
         // Every i64 of nanoseconds lies inside what a timestamp can be.
         let timestamp =
             Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or(Timestamp::UNIX_EPOCH);
-        write!(f, "{:.3}", timestamp.display_with_offset(ist()))
+        let digits = f.precision().unwrap_or(3);
+        write!(f, "{:.digits$}", timestamp.display_with_offset(ist()))
     }
 }
 
@@ -207,6 +208,7 @@ mod tests {
         // 2026-06-10T09:49:57 in India; see data of the feed in docs/DHAN.md.
         let utc = Utc::from_nanos(1_781_065_197_817_220_000);
         assert_eq!(utc.to_string(), "2026-06-10T09:49:57.817+05:30");
+        assert_eq!(format!("{utc:.6}"), "2026-06-10T09:49:57.817220+05:30");
         assert_eq!(
             ExchangeTime::from_seconds(1_781_065_197).to_string(),
             "2026-06-10T09:49:57+05:30"

@@ -5,31 +5,27 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
-use futures_util::{SinkExt, StreamExt};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use strikewire_dhan_sim::core::{Event, LogEntry};
 use strikewire_dhan_sim::generate::{Spec, generate_to_path};
-use strikewire_dhan_sim::{Config, Report, SimHandle, SimServer};
 use strikewire_registry::{LoadOptions, Registry};
-use strikewire_types::{Clock, InstrumentKey};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::listing::Listing;
+pub(crate) use crate::socket::Socket;
+pub(crate) use crate::standin::{StandIn, quiet};
 
 /// The day of the generated master.
 pub(crate) const AS_OF: &str = "2026-02-09";
 /// When the clock of every test starts.
 pub(crate) const CLOCK: &str = "2026-02-09T10:00:00+05:30";
 /// How long anything may take that should happen soon.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// One master for all tests: generating it is the slow part.
 static MASTER: LazyLock<Master> = LazyLock::new(|| {
@@ -57,6 +53,7 @@ pub(crate) struct Master {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) listing: LazyLock<Listing, Box<dyn FnOnce() -> Listing + Send>>,
 }
 
 impl Master {
@@ -64,10 +61,12 @@ impl Master {
         let options = LoadOptions::new(AS_OF.parse().expect("a date"));
         let registry = Registry::from_path(&path, &options).expect("it loads");
         let text = std::fs::read_to_string(&path).expect("it is there");
+        let read = path.clone();
         Self {
             path,
             text,
             registry: Arc::new(registry),
+            listing: LazyLock::new(Box::new(move || Listing::read(&read, AS_OF))),
         }
     }
 }
@@ -134,139 +133,51 @@ pub(crate) fn window_in_text(strikes: &[f64], price: f64, width: usize) -> Vec<f
     strikes[atm.saturating_sub(half)..(atm + half + 1).min(strikes.len())].to_vec()
 }
 
-/// A stand-in on a thread of its own, until dropped.
-pub(crate) struct StandIn {
-    pub(crate) master: &'static Master,
-    pub(crate) handle: SimHandle,
-    pub(crate) addr: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+/// How the binary is started.
+#[derive(Default)]
+pub(crate) struct Launch<'a> {
+    /// The configuration file.
+    pub(crate) toml: &'a str,
+    /// When its clock starts; as the stand-in's when absent.
+    pub(crate) clock: Option<&'a str>,
+    /// More of the environment.
+    pub(crate) env: &'a [(&'a str, &'a str)],
+    /// More arguments.
+    pub(crate) args: &'a [&'a str],
+    /// The directory of an earlier run; a new one when absent.
+    pub(crate) data: Option<Arc<TempDir>>,
+    /// Where the broker is to be found; the stand-in when absent.
+    pub(crate) feed: Option<SocketAddr>,
 }
 
-impl StandIn {
-    pub(crate) fn start(addr: SocketAddr, config: Config) -> Self {
-        Self::start_with(master(), addr, config)
-    }
+/// Tests that need the whole machine run one after the other.
+pub(crate) static WHOLE_MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-    /// With the instruments of `master`.
-    pub(crate) fn start_with(master: &'static Master, addr: SocketAddr, config: Config) -> Self {
-        let (stop_tx, stop_rx) = oneshot::channel();
-        let (up_tx, up_rx) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async move {
-                let clock = Clock::simulated(CLOCK.parse().expect("a clock"));
-                let server = SimServer::bind(addr, master.registry.clone(), clock, config)
-                    .await
-                    .expect("the stand-in's address is free");
-                up_tx
-                    .send((server.handle(), server.local_addr()))
-                    .expect("the test waits");
-                server
-                    .run(async {
-                        let _ = stop_rx.await;
-                    })
-                    .await;
-            });
-        });
-        let (handle, addr) = up_rx.recv().expect("the stand-in starts");
-        Self {
-            master,
-            handle,
-            addr,
-            stop: Some(stop_tx),
-            thread: Some(thread),
-        }
-    }
-
-    pub(crate) fn any() -> Self {
-        Self::start(SocketAddr::from(([127, 0, 0, 1], 0)), quiet())
-    }
-
-    /// Everything on the wire, and on how many connections each instrument is.
-    pub(crate) fn on_wire(&self) -> BTreeMap<InstrumentKey, usize> {
-        let mut keys = BTreeMap::new();
-        for session in self.handle.wire_state().into_values() {
-            for key in session.into_keys() {
-                *keys.entry(key).or_default() += 1;
-            }
-        }
-        keys
-    }
-
-    /// The sizes of the connections.
-    pub(crate) fn sizes(&self) -> Vec<usize> {
-        self.handle
-            .wire_state()
-            .values()
-            .map(BTreeMap::len)
-            .collect()
-    }
-
-    pub(crate) fn report(&self) -> Report {
-        self.handle.counters()
-    }
-
-    /// Messages that subscribed or unsubscribed something, so far.
-    pub(crate) fn messages(&self) -> u64 {
-        self.report().total().messages
-    }
-
-    /// Instruments asked for, so far, however often.
-    pub(crate) fn subscribed(&self) -> usize {
-        let asked = |entry: LogEntry| match entry.event {
-            Event::Request { code, keys } if code.is_subscribe() => keys.len(),
-            _ => 0,
-        };
-        self.handle.log().into_iter().map(asked).sum()
-    }
-
-    /// Connections that said that they leave.
-    pub(crate) fn goodbyes(&self) -> usize {
-        self.handle
-            .log()
-            .iter()
-            .filter(|entry| entry.event == Event::Left)
-            .count()
-    }
-
-    pub(crate) fn stop(mut self) -> SocketAddr {
-        self.end();
-        self.addr
-    }
-
-    fn end(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the stand-in did not panic");
-        }
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// A market whose prices do not move by themselves, so that tests move them.
-pub(crate) fn quiet() -> Config {
-    let mut config = Config::default();
-    config.market.volatility = 0.0;
-    config.log = 100_000;
-    config
-}
+/// What a process says on its standard error.
+type Log = Arc<Mutex<String>>;
 
 /// The binary, running against a stand-in, until dropped.
 pub(crate) struct Gateway {
     child: Child,
+    rest: Rest,
+    pub(crate) data: Arc<TempDir>,
+    log: Log,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl core::ops::Deref for Gateway {
+    type Target = Rest;
+
+    fn deref(&self) -> &Rest {
+        &self.rest
+    }
+}
+
+/// A server's REST interface and its stream.
+#[derive(Default)]
+pub(crate) struct Rest {
     base: String,
     client: reqwest::Client,
-    pub(crate) data: TempDir,
-    log: std::sync::mpsc::Receiver<String>,
 }
 
 impl Gateway {
@@ -276,54 +187,19 @@ impl Gateway {
 
     /// With a configuration file of `toml`.
     pub(crate) async fn start_with(standin: &StandIn, toml: &str) -> Self {
-        let data = TempDir::new().expect("a temporary directory");
-        let config = data.path().join("strikewire.toml");
-        std::fs::write(&config, toml).expect("the configuration");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strikewired"))
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--broker",
-                "dhan",
-                "--clock",
-                CLOCK,
-            ])
-            .args(["--dhan-feed-url", &format!("ws://{}", standin.addr)])
-            .arg("--config")
-            .arg(&config)
-            .arg("--instruments")
-            .arg(&standin.master.path)
-            .arg("--data-dir")
-            .arg(data.path().join("data"))
-            .env("DHAN_CLIENT_ID", "1000000001")
-            .env("DHAN_ACCESS_TOKEN", "a-secret-token")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let stderr = child.stderr.take().expect("piped");
-        let (line_tx, line_rx) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if line_tx.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let base = loop {
-            let line = line_rx.recv_timeout(SOON * 3).expect("the banner comes");
-            if let Some((_, url)) = line.split_once("REST         ") {
-                break url.trim_end_matches("/api/v2/").to_owned();
-            }
-        };
-        let gateway = Self {
-            child,
-            base,
-            client: reqwest::Client::new(),
-            data,
-            log: line_rx,
-        };
+        Self::launch(
+            standin,
+            Launch {
+                toml,
+                ..Launch::default()
+            },
+        )
+        .await
+    }
+
+    /// As `launch` says, once all its connections are up.
+    pub(crate) async fn launch(standin: &StandIn, launch: Launch<'_>) -> Self {
+        let gateway = Self::launch_at_once(standin, launch);
         gateway
             .until("all connections are up", async || {
                 let (status, body) = gateway.get("/api/v2/admin/ws-status").await;
@@ -334,8 +210,157 @@ impl Gateway {
         gateway
     }
 
+    /// As soon as it listens.
+    pub(crate) fn launch_at_once(standin: &StandIn, launch: Launch<'_>) -> Self {
+        let mut gateway = Self::spawn(standin, launch);
+        let start = Instant::now();
+        while gateway.rest.base.is_empty() {
+            let log = gateway.logged();
+            if let Some((_, rest)) = log.split_once("REST         ")
+                && let Some((url, _)) = rest.split_once("/api/v2/")
+            {
+                url.clone_into(&mut gateway.rest.base);
+                break;
+            }
+            assert!(start.elapsed() < SOON * 3, "no banner; it says: {log}");
+            let ended = gateway.child.try_wait().expect("a child");
+            assert_eq!(ended, None, "it ended before the banner");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        gateway
+    }
+
+    /// Starts the process and waits for nothing.
+    fn spawn(standin: &StandIn, launch: Launch<'_>) -> Self {
+        let data = launch
+            .data
+            .unwrap_or_else(|| Arc::new(TempDir::new().expect("a temporary directory")));
+        let config = data.path().join("strikewire.toml");
+        let toml = launch.toml;
+        // Nothing is always on unless a test says so: they count what is on the wire.
+        let standing = if toml.contains("tier_b") {
+            ""
+        } else {
+            "tier_b = []\n"
+        };
+        std::fs::write(&config, format!("{standing}{toml}")).expect("the configuration");
+        let clock = launch
+            .clock
+            .map_or_else(|| standin.clock.now().utc.to_string(), str::to_owned);
+        let feed = launch.feed.unwrap_or(standin.addr);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_strikewired"))
+            .args(["--listen", "127.0.0.1:0", "--broker", "dhan"])
+            .args(["--clock", &clock])
+            .args(["--dhan-feed-url", &format!("ws://{feed}")])
+            .arg("--config")
+            .arg(&config)
+            .arg("--instruments")
+            .arg(&standin.master.path)
+            .arg("--data-dir")
+            .arg(data.path().join("data"))
+            .args(launch.args)
+            .env("DHAN_CLIENT_ID", "1000000001")
+            .env("DHAN_ACCESS_TOKEN", "a-secret-token")
+            .envs(launch.env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("piped");
+        let log = Log::default();
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                    *log += &line;
+                    log.push('\n');
+                }
+            }
+        });
+        Self {
+            child,
+            rest: Rest::default(),
+            data,
+            log,
+            reader: Some(reader),
+        }
+    }
+
+    /// Starts it and waits until it ends by itself; gives the status and what it said.
+    pub(crate) async fn run_to_its_end(
+        standin: &StandIn,
+        launch: Launch<'_>,
+    ) -> (ExitStatus, String) {
+        Self::spawn(standin, launch).ended().await
+    }
+
+    /// What it has said so far.
+    pub(crate) fn logged(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The database that it writes by default.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data.path().join("data").join("strikewire.db")
+    }
+
+    /// Sends it a signal, such as `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.process().to_string())
+            .status()
+            .expect("kill is there");
+        assert!(sent.success(), "kill -{name}");
+    }
+
+    /// Kills it at once, as `kill -9` does; what it wrote stays.
+    pub(crate) async fn kill(self) -> Arc<TempDir> {
+        self.signal("KILL");
+        let data = Arc::clone(&self.data);
+        self.ended().await;
+        data
+    }
+
+    /// Waits until it has ended; gives the status and all that was logged.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < SOON * 2, "the server does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log is read to its end");
+        }
+        (status, self.logged())
+    }
+
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends SIGTERM; gives the exit status and all that was logged.
+    pub(crate) async fn terminate(self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        self.ended().await
+    }
+}
+
+impl Rest {
+    /// Of a server that listens at `addr`.
+    pub(crate) fn at(addr: SocketAddr) -> Self {
+        Self {
+            base: format!("http://{addr}"),
+            client: reqwest::Client::new(),
+        }
     }
 
     /// Where it listens: host and port.
@@ -364,6 +389,22 @@ impl Gateway {
         body
     }
 
+    /// As [`post`](Self::post); none when the server died before it answered.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<(StatusCode, Value)> {
+        let response = self
+            .client
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .ok()?;
+        let status = response.status();
+        let text = response.text().await.ok()?;
+        let value = serde_json::from_str(&text).ok()?;
+        Some((status, value))
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.post_raw(path, "application/json", body.to_string())
             .await
@@ -389,6 +430,27 @@ impl Gateway {
             status,
             serde_json::from_str(&text).unwrap_or(Value::String(text)),
         )
+    }
+
+    /// As [`post`](Self::post), with the `Retry-After` of the answer.
+    pub(crate) async fn post_with_retry(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> (StatusCode, Option<String>, Value) {
+        let response = self
+            .client
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .expect("the server answers");
+        let status = response.status();
+        let retry = response.headers().get("retry-after");
+        let retry = retry.map(|value| value.to_str().expect("a text").to_owned());
+        let text = response.text().await.expect("a body");
+        (status, retry, serde_json::from_str(&text).expect("JSON"))
     }
 
     /// Adds a chain or an instrument to a watchlist.
@@ -439,35 +501,15 @@ impl Gateway {
         })
         .await;
     }
-
-    /// Sends SIGTERM; gives the exit status and all that was logged.
-    pub(crate) async fn terminate(mut self) -> (std::process::ExitStatus, String) {
-        let killed = Command::new("kill")
-            .arg(self.process().to_string())
-            .status()
-            .expect("kill is there");
-        assert!(killed.success());
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                break status;
-            }
-            assert!(start.elapsed() < SOON, "the server does not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let mut log = String::new();
-        while let Ok(line) = self.log.recv_timeout(Duration::from_secs(1)) {
-            log += &line;
-            log.push('\n');
-        }
-        (status, log)
-    }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("-- what the server said:\n{}--", self.logged());
+        }
     }
 }
 
@@ -478,70 +520,4 @@ pub(crate) fn request(user: u64, symbol: &str, more: Value) -> Value {
         body.extend(more);
     }
     body
-}
-
-/// A client of the stream.
-pub(crate) struct Socket {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Messages that were passed over while another was waited for.
-    said: Vec<Value>,
-}
-
-impl Socket {
-    pub(crate) async fn send(&mut self, message: &Value) {
-        self.send_text(&message.to_string()).await;
-    }
-
-    pub(crate) async fn send_text(&mut self, text: &str) {
-        self.socket
-            .send(Message::text(text))
-            .await
-            .expect("the socket is open");
-    }
-
-    /// The next message that `wanted` accepts; none when the server closed.
-    pub(crate) async fn find(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Option<Value> {
-        if let Some(index) = self.said.iter().position(&mut wanted) {
-            return Some(self.said.remove(index));
-        }
-        let found = tokio::time::timeout(SOON, async {
-            loop {
-                match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) => {
-                        let value: Value = serde_json::from_str(&text).expect("JSON");
-                        if wanted(&value) {
-                            return Some(value);
-                        }
-                        self.said.push(value);
-                    }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                    Some(Ok(_)) => {}
-                }
-            }
-        });
-        match found.await {
-            Ok(found) => found,
-            Err(_) => panic!("no such message within {SOON:?}; others: {:?}", self.said),
-        }
-    }
-
-    pub(crate) async fn of_type(&mut self, kind: &str) -> Value {
-        self.find(|message| message["type"] == kind)
-            .await
-            .unwrap_or_else(|| panic!("the server closed before {kind}"))
-    }
-
-    /// Waits for the server's close, and gives its code.
-    pub(crate) async fn closed(&mut self) -> Option<u16> {
-        let closed = tokio::time::timeout(SOON, async {
-            loop {
-                match self.socket.next().await {
-                    Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return None,
-                }
-            }
-        });
-        closed.await.expect("the server closes soon")
-    }
 }

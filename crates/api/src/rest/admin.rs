@@ -97,6 +97,6 @@ fn audit_view(AuditRow { id, record }: AuditRow) -> AuditView {
         token: record.token,
         reason: record.reason,
         owner: record.owner,
-        at: record.at,
+        at: format!("{:.6}", record.at),
     }
 }

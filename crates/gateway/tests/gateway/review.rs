@@ -176,7 +176,10 @@ async fn a_removal_and_an_addition_that_hang_and_fail_leave_what_was_there() {
             assert!(matches!(error, Error::NotDurable { .. }), "{error}");
             let list = gateway.list_items(1).await.unwrap();
             assert_eq!(list.len(), 1, "{list:?}");
-            assert_eq!((list[0].width, list[0].state), (Some(3), ItemState::PendingPrice));
+            assert_eq!(
+                (list[0].width, list[0].state),
+                (Some(3), ItemState::PendingPrice)
+            );
             assert_eq!(broker.on_wire(), before);
             ledger.repair();
             settle().await;
