@@ -582,7 +582,7 @@ async fn the_audit_is_read_page_by_page() {
     assert_eq!(
         page["items"][0],
         json!({"id": 4, "action": "UNSUBSCRIBE", "token": put, "reason": "asked for",
-               "owner": "watchlist of user 7", "at": "2026-02-09T10:03:00.000+05:30"})
+               "owner": "watchlist of user 7", "at": "2026-02-09T10:03:00.000000+05:30"})
     );
     // A cursor of one question is none of another.
     let next = page["next_cursor"].as_str().unwrap();
