@@ -3,7 +3,7 @@ use core::str::FromStr;
 
 use serde::Serialize;
 use strikewire_chain::Width;
-use strikewire_registry::{Kind, LadderId, Registry};
+use strikewire_registry::{Expiring, Kind, LadderId, Registry};
 use strikewire_store::List;
 use strikewire_types::{Exchange, Expiry, InstrumentKey, Mode, ParseError, Tier, Utc};
 
@@ -146,6 +146,16 @@ pub(crate) enum Holding {
     Chain { ladder: LadderId, width: Width },
     /// One instrument.
     Single { key: InstrumentKey },
+}
+
+impl Holding {
+    /// When its contracts expire, and whose they are; none where nothing expires.
+    pub(crate) fn expiring(self, registry: &Registry) -> Option<Expiring<'_>> {
+        match self {
+            Self::Chain { ladder, .. } => Some(registry.ladder_at(ladder).expiring()),
+            Self::Single { key } => registry.by_key(key)?.expiring(),
+        }
+    }
 }
 
 /// What an item was asked to be.

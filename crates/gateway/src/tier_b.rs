@@ -1,5 +1,6 @@
 //! What is always on: from rules to what is listed today.
 
+use serde::{Deserialize, Serialize};
 use strikewire_chain::{Defaults, Width};
 use strikewire_registry::{ChainQuery, Expiring, Ladder, Registry};
 use strikewire_types::{Exchange, Expiry, Mode};
@@ -8,7 +9,8 @@ use crate::item::Holding;
 use crate::resolve::mode_of;
 
 /// Which contracts of a symbol are always on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Contracts {
     /// A window of options, of every expiry.
     Options,

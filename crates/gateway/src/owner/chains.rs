@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use strikewire_calendar::Class;
-use strikewire_chain::{Band, Decision, Follower, Forced, Span, Width};
+use strikewire_chain::{Band, Decision, Follower, Forced, Span, Width, Window};
 use strikewire_fanout::ChainId;
 use strikewire_registry::{Ladder, LadderId, Registry};
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind};
@@ -306,6 +306,18 @@ impl Owner {
     /// A claim's instruments for a window: the contracts and the underlying they need.
     pub(super) fn window_legs(&self, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
         legs(&self.registry, span, mode)
+    }
+
+    /// A claim's instruments for the window that a price makes.
+    pub(super) fn legs_at(
+        &self,
+        ladder: LadderId,
+        width: Width,
+        price: Price,
+        mode: Mode,
+    ) -> Result<Vec<Leg>, Error> {
+        let window = Window::new(self.registry.ladder_at(ladder), price, width)?;
+        self.window_legs(window.span(), mode)
     }
 
     pub(super) fn chain_source(&self, id: ChainId) -> Option<InstrumentKey> {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use strikewire_calendar::{Calendar, Class, Phase};
-use strikewire_registry::{Expiring, Registry};
 use strikewire_store::{Action, Change, List};
 use strikewire_types::{Now, Tier, Utc, ist_date};
 
@@ -60,17 +59,9 @@ impl Day {
 }
 
 impl Item {
-    /// Whether the end of `day` clears it.
-    pub(super) fn ends_with(&self, day: Date) -> bool {
-        self.spec.tier == Tier::A && self.trading_day <= day
-    }
-
-    /// When its contracts expire, and whose they are.
-    pub(super) fn expiring<'a>(&self, registry: &'a Registry) -> Option<Expiring<'a>> {
-        match self.spec.holding {
-            Holding::Chain { ladder, .. } => Some(registry.ladder_at(ladder).expiring()),
-            Holding::Single { key } => registry.by_key(key)?.expiring(),
-        }
+    /// Whether the end of `day` of `class` clears it.
+    pub(super) fn is_cleared_by(&self, class: Class, day: Date) -> bool {
+        self.class == class && self.spec.tier == Tier::A && self.trading_day <= day
     }
 }
 
@@ -83,7 +74,7 @@ impl Owner {
         }
         let left = |class, day| {
             let mut items = self.items.iter();
-            items.any(|item| item.class == class && item.ends_with(day))
+            items.any(|item| item.is_cleared_by(class, day))
         };
         for (class, day) in self.day.due(&self.calendar, now, left) {
             self.end_of_day(now, class, day);
@@ -165,7 +156,7 @@ impl Owner {
             Action::EodCleanup,
             format!("end of day {day} of {class}"),
         );
-        let gone = self.ids_of(|item| item.class == class && item.ends_with(day));
+        let gone = self.ids_of(|item| item.is_cleared_by(class, day));
         let mut removed = Vec::with_capacity(gone.len());
         for id in gone {
             if let Some((item, _)) = self.let_go_of_item(now, id, &cause) {
@@ -203,21 +194,16 @@ impl Owner {
     fn let_go_of_expired(&mut self, now: Now) {
         let (calendar, registry) = (Arc::clone(&self.calendar), Arc::clone(&self.registry));
         let cause = Arc::clone(&self.records.causes.expired);
-        let over =
-            |it: Option<Expiring<'_>>| it.is_some_and(|it| chains::ended(&calendar, now, &it));
-        for id in self.ids_of(|item| over(item.expiring(&registry))) {
+        let over = |holding: Holding| {
+            let it = holding.expiring(&registry);
+            it.is_some_and(|it| chains::ended(&calendar, now, &it))
+        };
+        for id in self.ids_of(|item| over(item.spec.holding)) {
             if let Some((item, _)) = self.let_go_of_item(now, id, &cause) {
                 let list = item.spec.key.list;
                 self.journal.must(Change::Remove { list, id });
             }
         }
-        self.end_tier_b(now, &cause, |standing| {
-            over(match standing.holding {
-                Holding::Chain { ladder, .. } => Some(registry.ladder_at(ladder).expiring()),
-                Holding::Single { key } => {
-                    registry.by_key(key).and_then(|future| future.expiring())
-                }
-            })
-        });
+        self.end_tier_b(now, &cause, |standing| over(standing.holding));
     }
 }

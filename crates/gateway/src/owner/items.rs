@@ -276,13 +276,7 @@ impl Owner {
             None => self.items.last_id + 1,
         };
         let holder = holder(spec.key.list, id);
-        let request = Request {
-            owner: holder,
-            user: Some(spec.key.user),
-            tier: spec.tier,
-            legs: wanted.legs,
-        };
-        let plan = self.book.plan(now, &request)?;
+        let plan = self.book.plan(now, &request(holder, spec, wanted.legs))?;
 
         let class = self.class_of_item(spec);
         let used = self.items.next_use();
@@ -564,6 +558,11 @@ impl Owner {
             .map(|item| item.id)
             .collect()
     }
+}
+
+/// Asks the book for the claim of an item.
+pub(super) fn request(holder: Holder, spec: &ItemSpec, legs: Vec<Leg>) -> Request {
+    Request::new(holder, spec.tier, legs).charged_to(spec.key.user)
 }
 
 pub(super) fn contracts(legs: &[Leg]) -> usize {

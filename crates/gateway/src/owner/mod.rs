@@ -230,12 +230,7 @@ impl Owner {
         leg: Leg,
         chain: Option<Vec<Leg>>,
     ) -> Result<(), Error> {
-        let claim = |legs| Request {
-            owner: request_holder(request),
-            user: None,
-            tier: Tier::A,
-            legs,
-        };
+        let claim = |legs| Request::new(request_holder(request), Tier::A, legs);
         let plan = self.book.plan(now, &claim(vec![leg]))?;
         if !plan.victims().is_empty() {
             let Some(legs) = chain else {

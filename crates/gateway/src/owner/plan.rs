@@ -1,8 +1,7 @@
-use strikewire_chain::Window;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
 use strikewire_types::{Now, Tier};
 
-use super::{Owner, legs, middle_window};
+use super::{Owner, middle_window};
 use crate::Error;
 use crate::item::Holding;
 use crate::plan::{DryRun, EvictView, Want};
@@ -67,19 +66,16 @@ impl Owner {
         let known = ladder
             .price_source()
             .and_then(|source| source_price(&self.pricing(), now, source.key()));
-        let window = match known.map(|price| price.price).or(want.price) {
-            Some(price) => Window::new(ladder, price, width)?,
-            None => {
-                let middle = middle_window(ladder, width)?;
-                assumed.push(format!(
-                    "{} at {}, the middle of its ladder",
-                    want.spec.key,
-                    middle.price()
-                ));
-                middle
-            }
-        };
-        legs(&self.registry, window.span(), mode)
+        if let Some(price) = known.map(|price| price.price).or(want.price) {
+            return self.legs_at(ladder.id(), width, price, mode);
+        }
+        let middle = middle_window(ladder, width)?;
+        assumed.push(format!(
+            "{} at {}, the middle of its ladder",
+            want.spec.key,
+            middle.price()
+        ));
+        self.window_legs(middle.span(), mode)
     }
 
     fn evict_view(&self, holder: Holder, frees: usize) -> EvictView {

@@ -3,15 +3,15 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use strikewire_calendar::Class;
-use strikewire_chain::{Width, Window};
+use strikewire_chain::Width;
 use strikewire_registry::ChainQuery;
 use strikewire_store::{self as store, Change, Recovered};
-use strikewire_subscriptions::{Leg, Owner as Holder, Request};
+use strikewire_subscriptions::{Leg, Owner as Holder};
 use strikewire_types::{Now, ist_date};
 
-use super::items::{Item, contracts, holder};
+use super::Owner;
+use super::items::{Item, contracts, holder, request};
 use super::records::Cause;
-use super::{Owner, legs};
 use crate::item::{Holding, ItemKey, ItemSpec};
 use crate::{Error, InstrumentType, ItemState};
 
@@ -72,12 +72,12 @@ impl Owner {
     fn clear_recovered(&mut self, now: Now, items: &mut Vec<Item>) {
         let left = |class, day| {
             let mut items = items.iter();
-            items.any(|item| item.class == class && item.ends_with(day))
+            items.any(|item| item.is_cleared_by(class, day))
         };
         for (class, day) in self.day.due(&self.calendar, now, left) {
             let (gone, stay): (Vec<Item>, Vec<Item>) = core::mem::take(items)
                 .into_iter()
-                .partition(|item| item.class == class && item.ends_with(day));
+                .partition(|item| item.is_cleared_by(class, day));
             *items = stay;
             let removed = gone
                 .iter()
@@ -88,7 +88,9 @@ impl Owner {
         // Contracts that expired in a session that has ended hold nothing.
         let (calendar, registry) = (Arc::clone(&self.calendar), Arc::clone(&self.registry));
         let over = |item: &Item| {
-            item.expiring(&registry)
+            item.spec
+                .holding
+                .expiring(&registry)
                 .is_some_and(|it| super::chains::ended(&calendar, now, &it))
         };
         let (gone, stay): (Vec<Item>, Vec<Item>) =
@@ -119,9 +121,8 @@ impl Owner {
                 .single_leg(key, spec.mode)
                 .and_then(|leg| self.claim_again(now, holder, &spec, vec![leg], cause)),
             Holding::Chain { ladder, width } => match fixed {
-                Some(price) => Window::new(self.registry.ladder_at(ladder), price, width)
-                    .map_err(Error::from)
-                    .and_then(|window| legs(&self.registry, window.span(), spec.mode))
+                Some(price) => self
+                    .legs_at(ladder, width, price, spec.mode)
                     .and_then(|legs| self.claim_again(now, holder, &spec, legs, cause)),
                 None => self
                     .chain_for(now, ladder, width, anchor, false)
@@ -149,13 +150,7 @@ impl Owner {
         cause: &Arc<Cause>,
     ) -> Result<(), Error> {
         let contracts = contracts(&legs);
-        let request = Request {
-            owner: holder,
-            user: Some(spec.key.user),
-            tier: spec.tier,
-            legs,
-        };
-        let plan = self.book.plan(now, &request)?;
+        let plan = self.book.plan(now, &request(holder, spec, legs))?;
         if let Some(item) = self.items.by_id_mut(holder.id) {
             item.contracts = contracts;
             item.state = ItemState::Live;

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use strikewire_calendar::Class as ProductClass;
-use strikewire_chain::{Width, Window as ChainWindow};
+use strikewire_chain::Width;
 use strikewire_fanout::{ChainId, Class, ClientId, Item as FanItem, Message, SubId};
 use strikewire_registry::LadderId;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
 use strikewire_types::{Mode, Now, Price, Tier};
 use tokio::sync::mpsc;
 
+use super::Owner;
 use super::items::Displaced;
 use super::records::Cause;
-use super::{Owner, legs};
 use crate::Error;
 use crate::command::{StreamChain, StreamTicks};
 use crate::hub::HubCommand;
@@ -352,17 +352,10 @@ impl Owner {
 
     /// The legs of a window where it was claimed.
     fn still_legs(&self, window: &Window, mode: Mode) -> Result<Vec<Leg>, Error> {
-        let ladder = self.registry.ladder_at(window.ladder);
-        let still = ChainWindow::new(ladder, window.at, window.width)?;
-        legs(&self.registry, still.span(), mode)
+        self.legs_at(window.ladder, window.width, window.at, mode)
     }
 }
 
 fn stream_request(owner: Holder, legs: Vec<Leg>) -> Request {
-    Request {
-        owner,
-        user: None,
-        tier: Tier::A,
-        legs,
-    }
+    Request::new(owner, Tier::A, legs)
 }

@@ -1,13 +1,12 @@
 use std::sync::Arc;
 
-use strikewire_chain::Window;
 use strikewire_registry::{Ladder, LadderId, Registry, Succession};
 use strikewire_store::Change;
 use strikewire_subscriptions::{Leg, Owner as Holder};
 use strikewire_types::{Expiry, InstrumentKey, Now, ist_date};
 
+use super::Owner;
 use super::items::Item;
-use super::{Owner, legs};
 use crate::ItemState;
 use crate::hub::HubCommand;
 use crate::item::Holding;
@@ -219,18 +218,11 @@ impl Owner {
                 let legs = match item.spec.holding {
                     Holding::Single { key } => vec![self.single_leg(key, mode).ok()?],
                     Holding::Chain { ladder, width } => {
-                        let span = match item.fixed_at() {
-                            Some(_) => None,
-                            None => self.span_of(ladder, width),
-                        };
-                        let span = match span {
-                            Some(span) => span,
-                            None => {
-                                let ladder = self.registry.ladder_at(ladder);
-                                Window::new(ladder, item.anchor?, width).ok()?.span()
-                            }
-                        };
-                        legs(&self.registry, span, mode).ok()?
+                        let follows = item.fixed_at().is_none();
+                        match self.span_of(ladder, width).filter(|_| follows) {
+                            Some(span) => self.window_legs(span, mode).ok()?,
+                            None => self.legs_at(ladder, width, item.anchor?, mode).ok()?,
+                        }
                     }
                 };
                 Some((item.holder(), legs))

@@ -102,12 +102,7 @@ impl Owner {
     }
 
     fn claim_tier_b(&mut self, now: Now, holder: Holder, legs: Vec<Leg>, then: State) {
-        let request = Request {
-            owner: holder,
-            user: None,
-            tier: Tier::B,
-            legs,
-        };
+        let request = Request::new(holder, Tier::B, legs);
         let state = match self.book.plan(now, &request) {
             Ok(plan) => {
                 let cause = Arc::clone(&self.records.causes.configured);
@@ -135,12 +130,7 @@ impl Owner {
     /// The window of a tier B claim lies at `legs` now. The first time this evicts, if it
     /// must; a roll never does.
     pub(super) fn move_tier_b(&mut self, now: Now, holder: Holder, legs: Vec<Leg>) {
-        let held = self
-            .tier_b
-            .windows
-            .get(&holder.id)
-            .is_some_and(|window| window.state == State::Held);
-        if held {
+        if self.is_held(holder.id) {
             let cause = Arc::clone(&self.records.causes.rolled);
             self.change(&cause, |book, effects| {
                 book.replace(now, holder, &legs, effects);
@@ -165,8 +155,8 @@ impl Owner {
             .map(|(id, window)| (*id, window.standing.holding, window.standing.mode))
             .collect();
         for (id, holding, mode) in waiting {
-            let ladder = match holding {
-                Holding::Chain { ladder, .. } => ladder,
+            let (ladder, width) = match holding {
+                Holding::Chain { ladder, width } => (ladder, width),
                 Holding::Single { key } => {
                     if let Ok(leg) = self.single_leg(key, mode) {
                         self.claim_tier_b(now, holder(id), vec![leg], State::Held);
@@ -185,28 +175,20 @@ impl Owner {
                 continue;
             };
             self.follow_price(now, source, price);
-            self.try_again(now, id);
+            // One whose chain was calculated before, but that was refused.
+            if !self.is_held(id)
+                && let Some(span) = self.span_of(ladder, width)
+                && let Ok(legs) = self.window_legs(span, mode)
+            {
+                self.claim_tier_b(now, holder(id), legs, State::Held);
+            }
             self.arm(now, source);
         }
     }
 
-    /// A window whose chain is calculated, but that was refused.
-    fn try_again(&mut self, now: Now, id: u64) {
-        let Some(window) = self.tier_b.windows.get(&id) else {
-            return;
-        };
-        let Holding::Chain { ladder, width } = window.standing.holding else {
-            return;
-        };
-        if window.state == State::Held {
-            return;
-        }
-        let mode = window.standing.mode;
-        if let Some(span) = self.span_of(ladder, width)
-            && let Ok(legs) = self.window_legs(span, mode)
-        {
-            self.claim_tier_b(now, holder(id), legs, State::Held);
-        }
+    fn is_held(&self, id: u64) -> bool {
+        let window = self.tier_b.windows.get(&id);
+        window.is_some_and(|window| window.state == State::Held)
     }
 
     /// Lets go of the windows and futures for which `gone` says so.
@@ -223,18 +205,14 @@ impl Owner {
             .filter(|(_, window)| gone(&window.standing))
             .map(|(id, _)| *id)
             .collect();
-        for id in ids {
-            if let Some(window) = self.tier_b.windows.get(&id)
+        for id in &ids {
+            if let Some(window) = self.tier_b.windows.get(id)
                 && let Holding::Chain { ladder, width } = window.standing.holding
             {
-                self.unfollow(now, ladder, width, holder(id));
+                self.unfollow(now, ladder, width, holder(*id));
             }
-            self.change(cause, |book, effects| {
-                book.release(now, holder(id), effects)
-            });
-            self.settle(now);
-            self.tier_b.windows.remove(&id);
         }
+        self.drop_tier_b(now, ids, cause);
     }
 
     /// What every window and future is now, in another master.
