@@ -9,6 +9,11 @@
 //! Reconnecting therefore needs no memory of its own: after `Up` the difference is
 //! everything.
 //!
+//! What concerns no single connection goes by [`Notice`]. The request side of a broker
+//! (quotes, candles, chains, the instrument master) is a [`Reference`].
+//!
+//! The feature `conformance` has a suite that every adapter has to pass.
+//!
 //! The crate depends on no runtime.
 //!
 //! ```
@@ -29,12 +34,21 @@
 //! assert_eq!(port.try_batch(conn), Some(batch));
 //! ```
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod packed;
 mod port;
+mod reference;
 mod traits;
 mod update;
 mod wire;
 
-pub use port::{Link, Port, port};
+pub use packed::{Packed, PackedFull, PackedQuote, PackedTicker};
+pub use port::{Link, Port, Report, port};
+pub use reference::{
+    Candle, CandleRequest, ChainLeg, ChainRow, ChainSnapshot, InstrumentClass, Interval,
+    MasterFile, MasterLayout, NoReference, Reference, ReferenceError, Snapshot,
+};
 pub use traits::{Capabilities, Error, Feed, Gap, Sink, Target};
 pub use update::{DayPrices, DepthLevel, Full, MarketState, Oi, PrevClose, Quote, Ticker, Update};
-pub use wire::{ConnEvent, DownCause, WireBatch, WireOp};
+pub use wire::{ConnEvent, DownCause, Fault, Notice, WireBatch, WireOp};

@@ -1,9 +1,9 @@
 use core::future::Future;
 
 use bytes::Bytes;
-use strikewire_types::{ConnId, InstrumentKey, Now, PriceStep, Slot};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Now, PriceStep, Segment, Slot};
 
-use crate::{Port, Update};
+use crate::{DownCause, MarketState, Packed, Port, Update};
 
 /// What a broker allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,14 @@ pub struct Target {
 }
 
 /// A time without data on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// When the last frame arrived.
+    /// When the last data arrived.
     pub from: Now,
-    /// When data could arrive again.
+    /// When data arrived again.
     pub to: Now,
+    /// What brought the connection down; the first cause when several attempts failed.
+    pub cause: DownCause,
 }
 
 /// The receiving end of a feed. Called on the feed's own thread only; nothing in it
@@ -45,8 +47,21 @@ pub trait Sink {
     /// Where the updates of `key` go; none when nobody wants it any more.
     fn resolve(&self, key: InstrumentKey) -> Option<Target>;
 
+    /// A packet of `mode` for `target` is next but a few: whoever has to fetch memory for
+    /// it may begin.
+    fn prepare(&self, _target: &Target, _mode: Mode) {}
+
     /// Takes one update of a resolved instrument, received on `conn` at `at`.
     fn apply(&mut self, conn: ConnId, target: &Target, at: Now, update: &Update);
+
+    /// Takes the same of a packet whose prices fit into 32 bits. An adapter calls this or
+    /// [`apply`](Self::apply) for a packet, never both.
+    fn apply_packed(&mut self, conn: ConnId, target: &Target, at: Now, packed: &Packed) {
+        self.apply(conn, target, at, &packed.to_update(target.step));
+    }
+
+    /// Takes note of what the broker says about a segment of the market.
+    fn market_state(&mut self, conn: ConnId, at: Now, segment: Segment, state: MarketState);
 
     /// Takes note that `conn` had no data for a while.
     fn gap(&mut self, conn: ConnId, gap: Gap);
@@ -58,8 +73,9 @@ pub trait Sink {
     /// broker's packet code and the bytes from there on.
     fn undecoded(&mut self, conn: ConnId, at: Now, code: u8, bytes: &[u8]);
 
-    /// The packets that were waiting have all been applied: a good moment to wake
-    /// those who wait for every batch.
+    /// The packets that were waiting have all been applied. What follows from them
+    /// happens now at the latest, so a feed calls this whenever it has applied some and
+    /// before it waits.
     fn turn_done(&mut self, at: Now);
 }
 

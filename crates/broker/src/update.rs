@@ -19,8 +19,6 @@ pub enum Update {
     Oi(Oi),
     /// The previous day's close.
     PrevClose(PrevClose),
-    /// The state of a market segment.
-    MarketState(MarketState),
 }
 
 /// Last price and its time.
@@ -112,7 +110,7 @@ pub struct PrevClose {
     pub oi: u32,
 }
 
-/// The state of a market segment.
+/// What a broker says of the state of a segment; not about an instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarketState {
     /// The broker's number for it; its meaning is not documented by Dhan.

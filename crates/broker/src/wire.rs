@@ -58,11 +58,21 @@ pub enum DownCause {
     Disconnected {
         /// The broker's reason code, as in its documentation.
         code: u16,
+        /// What was wrong with what it was asked, where that is the reason.
+        fault: Option<Fault>,
     },
     /// The peer closed or reset the connection.
     Closed(String),
     /// Nothing arrived for the given time, not even a ping.
     Silent(Duration),
+    /// Signs of life came, but for the given time no data, where data was expected.
+    Stalled(Duration),
+    /// Frames came for the given time, and nothing in them could be decoded.
+    Garbled(Duration),
+    /// What was asked could not be written for the given time.
+    Blocked(Duration),
+    /// It was closed from this side, to come back with new credentials.
+    Renewed,
     /// It was closed from this side.
     Stopped,
 }
@@ -72,12 +82,56 @@ impl fmt::Display for DownCause {
         match self {
             Self::Connect(detail) => write!(f, "connecting failed: {detail}"),
             Self::Refused { status } => write!(f, "upgrade refused with HTTP {status}"),
-            Self::Disconnected { code } => write!(f, "disconnected with code {code}"),
+            Self::Disconnected { code, .. } => write!(f, "disconnected with code {code}"),
             Self::Closed(detail) => write!(f, "closed by the peer: {detail}"),
             Self::Silent(limit) => write!(f, "silent for {} s", limit.as_secs()),
+            Self::Stalled(limit) => write!(f, "alive but without data for {} s", limit.as_secs()),
+            Self::Garbled(limit) => {
+                write!(f, "nothing that can be decoded for {} s", limit.as_secs())
+            }
+            Self::Blocked(limit) => write!(f, "nothing could be written for {} s", limit.as_secs()),
+            Self::Renewed => f.write_str("closed to renew its credentials"),
             Self::Stopped => f.write_str("stopped"),
         }
     }
+}
+
+/// What a broker found wrong with what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// More instruments than the connection may hold.
+    TooMany,
+    /// A message, or an instrument in it, that the broker does not take.
+    BadRequest,
+}
+
+/// What concerns the whole feed and no single connection, from the driver to whoever
+/// owns the book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Whether somebody else uses up the account's connections: one connection at a
+    /// time is tried while it is so.
+    Contended(bool),
+    /// Credentials were read and are in use.
+    Credentials {
+        /// How long they are still good for, where they say so; zero once expired.
+        expires_in: Option<Duration>,
+    },
+    /// There are no usable credentials: they cannot be read, or the broker refuses
+    /// them. In words that can be shown. Holds until the next
+    /// [`Credentials`](Self::Credentials).
+    NoCredentials(String),
+    /// The broker has turned the account away for good, in words that can be shown.
+    TurnedAway(String),
+    /// No connection is tried for a while.
+    Held {
+        /// For how long from now; zero when that is over.
+        wait: Duration,
+        /// Why, in words that can be shown.
+        reason: String,
+    },
 }
 
 /// What a batch does.
