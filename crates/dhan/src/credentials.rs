@@ -1,8 +1,13 @@
+use core::time::Duration;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use strikewire_types::Utc;
 use url::{Url, form_urlencoded};
 
 use crate::Error;
@@ -46,6 +51,34 @@ impl TokenSource {
         }
         Ok(SecretString::from(token))
     }
+
+    /// The file that it is read from, if it is.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+}
+
+/// When `token` expires, as it says itself: Dhan's tokens are JSON Web Tokens, whose
+/// middle part has the second as `exp` (RFC 7519, 4.1.4). None for anything else. The
+/// signature is the broker's business.
+pub(crate) fn expires_at(token: &SecretString) -> Option<Utc> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    /// In the year 2255: not long after it a time does not fit into nanoseconds.
+    const LAST: f64 = 9e9;
+    let mut parts = token.expose_secret().split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let claims = claims.trim_end_matches('=');
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
+    (0.0..=LAST)
+        .contains(&exp)
+        .then(|| Utc::default() + Duration::from_secs_f64(exp))
 }
 
 /// Where the feed is: checked, and without anything secret in it.
@@ -94,14 +127,23 @@ impl Endpoint {
     }
 }
 
-/// Text from outside, made fit to be shown: without the token, should it be echoed,
-/// without control characters, and not long.
+/// Text from outside, made fit to be shown: without the token or one of its parts, should
+/// they be echoed, without control characters, and not long.
 pub(crate) fn presentable(text: &str, token: &SecretString) -> String {
+    /// Shorter parts of a token are no secret, and likely to be words.
+    const SECRET: usize = 8;
     let token = token.expose_secret();
-    let encoded: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-    text.replace(token, "[token]")
-        .replace(&encoded, "[token]")
-        .chars()
+    let parts = token.split('.').filter(|part| part.len() >= SECRET);
+    let mut text = text.to_owned();
+    for secret in core::iter::once(token).chain(parts) {
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        for secret in [secret, &encoded, &encoded.to_lowercase()] {
+            if !secret.is_empty() {
+                text = text.replace(secret, "[token]");
+            }
+        }
+    }
+    text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(200)
         .collect()
@@ -194,5 +236,55 @@ mod tests {
         let shown = presentable("bad token s3&cret in /?token=s3%26cret\u{7}!", &token);
         assert_eq!(shown, "bad token [token] in /?token=[token] !");
         assert_eq!(presentable(&"x".repeat(1000), &token).len(), 200);
+        let parts = SecretString::from("eyJhbGciOi.eyJzM2NyZXQ.c2ln");
+        assert_eq!(
+            presentable(
+                "kid eyJzM2NyZXQ of c2ln, eyJhbGciOi.eyJzM2NyZXQ.c2ln",
+                &parts
+            ),
+            "kid [token] of c2ln, [token]"
+        );
+        assert_eq!(presentable("as it is", &SecretString::from("")), "as it is");
+    }
+
+    #[test]
+    fn a_web_token_says_when_it_expires() {
+        let web = |claims: &str| {
+            let claims = URL_SAFE_NO_PAD.encode(claims);
+            expires_at(&SecretString::from(format!("e30.{claims}.c2ln")))
+        };
+        // The example of RFC 7519, 3.1: 2011-03-22T18:43:00Z.
+        let example = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
+                       eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt\
+                       cGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+                       dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let found = expires_at(&SecretString::from(example)).unwrap();
+        assert_eq!(found.to_string(), "2011-03-23T00:13:00.000+05:30");
+        assert_eq!(web(r#"{"exp":0.5}"#), Some(Utc::from_nanos(500_000_000)));
+        for claims in [
+            "",
+            "{}",
+            "null",
+            r#"{"exp":"1300819380"}"#,
+            r#"{"exp":null}"#,
+            r#"{"exp":-1}"#,
+            r#"{"exp":1e300}"#,
+            r#"{"exp":1300819380"#,
+        ] {
+            assert_eq!(web(claims), None, "{claims}");
+        }
+        for token in ["", "token", "a.b", "a.%%.c", "..", "a.e30.c"] {
+            assert_eq!(expires_at(&SecretString::from(token)), None, "{token}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_token_is_too_strange(token: String, claims: Vec<u8>) {
+            let _ = expires_at(&SecretString::from(token.clone()));
+            let claims = URL_SAFE_NO_PAD.encode(claims);
+            let _ = expires_at(&SecretString::from(format!("a.{claims}.b")));
+            let _ = presentable("text", &SecretString::from(token));
+        }
     }
 }

@@ -49,6 +49,18 @@ pub enum Error {
         /// Where it should be.
         place: String,
     },
+    /// A certificate authority to trust is not one.
+    #[error("the certificate authorities to trust cannot be used: {source}")]
+    Roots {
+        /// Why.
+        source: rustls::Error,
+    },
+    /// What was stored of the connect budget cannot be understood.
+    #[error("not a stored connect budget: {reason}")]
+    Budget {
+        /// Why.
+        reason: String,
+    },
     /// The port serves another number of connections than the feed has.
     #[error("the port serves {got} connections; expected {expected}")]
     Port {
@@ -56,5 +68,30 @@ pub enum Error {
         got: usize,
         /// What the feed has.
         expected: usize,
+    },
+    /// An address of the request side cannot be used. It is not shown, since people paste
+    /// addresses with a secret in them.
+    #[error(
+        "the {what} url {reason}; expected http:// or https://, a host and perhaps a port and a \
+         path, such as {example}"
+    )]
+    RestUrl {
+        /// Which address.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+        /// One that is right.
+        example: &'static str,
+    },
+    /// The client id cannot be sent.
+    #[error(
+        "the dhan client id has characters no header can have; expected the id of a dhan account"
+    )]
+    ClientIdUnusable,
+    /// Requests cannot be made at all.
+    #[error("cannot make http requests: {source}")]
+    Http {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

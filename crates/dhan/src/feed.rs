@@ -1,15 +1,17 @@
 use core::fmt;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use strikewire_broker::{Capabilities, Feed, Port, Sink};
 
+use crate::Error;
+use crate::budget::BudgetConfig;
 use crate::connection::Limits;
 use crate::credentials::{Endpoint, TokenSource};
 use crate::driver::Driver;
 use crate::stats::FeedStats;
 use crate::wire::MAX_INSTRUMENTS;
-use crate::{Error, driver};
 
 /// Where Dhan's feed is.
 pub const FEED_URL: &str = "wss://api-feed.dhan.co";
@@ -47,6 +49,11 @@ pub struct FeedConfig {
     pub per_connection: usize,
     /// The times of the connections.
     pub limits: Limits,
+    /// How often connections may be tried, and where that is kept across restarts.
+    pub budget: BudgetConfig,
+    /// Certificate authorities to trust besides the public ones, which are Mozilla's.
+    /// Default none.
+    pub extra_roots: Vec<CertificateDer<'static>>,
     /// For the jitter of the waits. Give every process another one, or they will
     /// return in step. Default 0.
     pub seed: u64,
@@ -61,6 +68,8 @@ impl Default for FeedConfig {
             connections: MAX_CONNECTIONS,
             per_connection: MAX_PER_CONNECTION,
             limits: Limits::default(),
+            budget: BudgetConfig::default(),
+            extra_roots: Vec::new(),
             seed: 0,
         }
     }
@@ -80,6 +89,8 @@ impl fmt::Debug for FeedConfig {
             .field("connections", &self.connections)
             .field("per_connection", &self.per_connection)
             .field("limits", &self.limits)
+            .field("budget", &self.budget)
+            .field("extra_roots", &self.extra_roots.len())
             .field("seed", &self.seed)
             .finish()
     }
@@ -92,8 +103,8 @@ impl fmt::Debug for FeedConfig {
 /// turn; nothing lies between a socket and the sink.
 ///
 /// A connection that the broker has turned away for good (data APIs not subscribed,
-/// client id invalid) is reported down without a next attempt; the feed itself goes
-/// on until the other end of the port is dropped.
+/// client id invalid) is reported down without a next attempt, until there is another
+/// token; the feed itself goes on until the other end of the port is dropped.
 #[derive(Debug)]
 pub struct DhanFeed {
     pub(crate) endpoint: Endpoint,
@@ -102,6 +113,9 @@ pub struct DhanFeed {
     pub(crate) connections: usize,
     pub(crate) per_connection: usize,
     pub(crate) limits: Limits,
+    pub(crate) budget: BudgetConfig,
+    /// None for an address without TLS.
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
     pub(crate) seed: u64,
     pub(crate) stats: Arc<FeedStats>,
 }
@@ -109,8 +123,8 @@ pub struct DhanFeed {
 impl DhanFeed {
     /// A feed that has not begun.
     ///
-    /// For `wss://` this makes sure that there is a process-wide TLS provider; one
-    /// that the program has installed before is used.
+    /// `wss://` uses rustls with the aws-lc-rs provider, whatever the program has
+    /// installed for itself.
     ///
     /// # Errors
     ///
@@ -133,10 +147,10 @@ impl DhanFeed {
                 max: MAX_PER_CONNECTION,
             });
         }
-        if endpoint.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only when another thread was faster, and then there is one.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        }
+        let tls = match endpoint.is_tls() {
+            true => Some(tls(&config.extra_roots)?),
+            false => None,
+        };
         Ok(Self {
             endpoint,
             client_id: config.client_id.trim().to_owned(),
@@ -144,6 +158,8 @@ impl DhanFeed {
             connections: config.connections,
             per_connection: config.per_connection,
             limits: config.limits,
+            budget: config.budget,
+            tls,
             seed: config.seed,
             stats: Arc::new(FeedStats::new(config.connections)),
         })
@@ -182,9 +198,25 @@ impl Feed for DhanFeed {
             };
             return Err(strikewire_broker::Error::new("dhan", error.to_string()));
         }
-        let limit = self.limits.goodbye;
-        let sockets = Driver::new(self, port, sink).run().await;
-        driver::say_goodbye(sockets, limit).await;
+        Driver::new(self, port, sink).run().await;
         Ok(())
     }
+}
+
+/// TLS with the one provider of the workspace, whatever else is linked.
+fn tls(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<rustls::ClientConfig>, Error> {
+    let bad = |source| Error::Roots { source };
+    let mut roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for root in extra_roots {
+        roots.add(root.clone()).map_err(bad)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(bad)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }

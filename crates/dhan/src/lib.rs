@@ -8,8 +8,13 @@
 //! - [`decode`](mod@decode): packets to normalised updates;
 //! - [`deliver`](mod@deliver): a frame to a sink, for the live feed and replays alike;
 //! - [`control`]: batches to messages;
-//! - [`connection`]: one connection's life as a machine without IO;
-//! - [`DhanFeed`]: sockets and timers for a few such machines, in one future.
+//! - [`connection`]: the states of a connection's life and their limits;
+//! - [`budget`]: how often connections may be tried, restarts included;
+//! - [`fleet`]: all connections as one machine without IO;
+//! - [`DhanFeed`]: sockets and timers for it, in one future.
+//!
+//! Beside the feed, [`DhanRest`] asks for quotes, option chains, candles and the
+//! instrument master; see [`rest`].
 //!
 //! What is known about the protocol, and what is done where the broker's
 //! documentation and its feed differ, is in docs/DHAN.md.
@@ -34,6 +39,7 @@
 //! # Ok::<(), strikewire_types::ParseError>(())
 //! ```
 
+pub mod budget;
 pub mod connection;
 pub mod control;
 mod credentials;
@@ -42,12 +48,16 @@ pub mod deliver;
 mod driver;
 mod error;
 mod feed;
+pub mod fleet;
+pub mod rest;
 pub mod split;
 mod stats;
 pub mod wire;
 
+pub use budget::BudgetConfig;
 pub use connection::Limits;
 pub use credentials::TokenSource;
 pub use error::Error;
 pub use feed::{DhanFeed, FEED_URL, FeedConfig, MAX_CONNECTIONS, MAX_PER_CONNECTION};
-pub use stats::{ConnStats, FeedStats};
+pub use rest::{DhanRest, RestConfig, RestLimits, RestTimeouts};
+pub use stats::{ConnStats, Ended, FeedStats};

@@ -1,15 +1,76 @@
 //! What a feed counts while it runs, for metrics and status pages.
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use strikewire_types::{ConnId, Mono};
+use strikewire_broker::DownCause;
+use strikewire_types::{ConnId, Mono, Utc};
 
 use crate::connection::Phase;
+use crate::wire::Reason;
 
 /// The counters of every connection. The feed writes them, anybody may read them.
 #[derive(Debug)]
 pub struct FeedStats {
     connections: Box<[Counters]>,
+    attempts_left: AtomicU32,
+    held_until: AtomicI64,
+    token_expires_at: AtomicI64,
+}
+
+/// [`FeedStats`] keeps times as nanoseconds since 1970; this is none.
+const NEVER: i64 = i64::MIN;
+
+/// How a life of a connection ended, or did not begin; what is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Ended {
+    /// No connection was made.
+    Connect,
+    /// The upgrade was refused with this HTTP status.
+    Refused(u16),
+    /// The broker said goodbye with this code; 0 for all that are not documented.
+    Code(u16),
+    /// The broker sent a close frame.
+    CloseFrame,
+    /// The stream ended without one, or was reset.
+    Reset,
+    /// Nothing arrived, not even a ping.
+    Silent,
+    /// No data arrived where it was expected.
+    Stalled,
+    /// Nothing that arrived could be decoded.
+    Garbled,
+    /// A batch could not be written.
+    Blocked,
+    /// Closed from this side to come back with another token.
+    Renewed,
+    /// Closed from this side for good.
+    Stopped,
+}
+
+impl Ended {
+    /// By the cause, and whether a close frame was seen.
+    pub(crate) const fn of(cause: &DownCause, close_frame: bool) -> Option<Self> {
+        Some(match *cause {
+            DownCause::Connect(_) => Self::Connect,
+            DownCause::Refused { status } => Self::Refused(status),
+            DownCause::Disconnected { code, .. } => match Reason::from_code(code) {
+                Reason::Unknown(_) => Self::Code(0),
+                _ => Self::Code(code),
+            },
+            DownCause::Closed(_) if close_frame => Self::CloseFrame,
+            DownCause::Closed(_) => Self::Reset,
+            DownCause::Silent(_) => Self::Silent,
+            DownCause::Stalled(_) => Self::Stalled,
+            DownCause::Garbled(_) => Self::Garbled,
+            DownCause::Blocked(_) => Self::Blocked,
+            DownCause::Renewed => Self::Renewed,
+            DownCause::Stopped => Self::Stopped,
+            _ => return None,
+        })
+    }
 }
 
 /// The counters of one connection at one moment, since the feed began. They are read
@@ -49,6 +110,15 @@ struct Counters {
     market_status: AtomicU64,
     /// 0 for never.
     last_packet: AtomicU64,
+    /// Written once per life only, so a lock costs nothing.
+    ends: Mutex<BTreeMap<Ended, u64>>,
+}
+
+impl Counters {
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<Ended, u64>> {
+        // A map of counts is whole whatever happened to who held it.
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What one turn of a connection adds.
@@ -66,7 +136,60 @@ impl FeedStats {
     pub(crate) fn new(connections: usize) -> Self {
         Self {
             connections: (0..connections).map(|_| Counters::default()).collect(),
+            attempts_left: AtomicU32::new(0),
+            held_until: AtomicI64::new(NEVER),
+            token_expires_at: AtomicI64::new(NEVER),
         }
+    }
+
+    /// Attempts that the connect budget had when it was last looked at, at most a few
+    /// seconds ago.
+    #[must_use]
+    pub fn attempts_left(&self) -> u32 {
+        self.attempts_left.load(Relaxed)
+    }
+
+    /// Until when attempts are held, by the wall clock; absent when they are not.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Utc> {
+        time(&self.held_until)
+    }
+
+    /// When the token in use expires; absent when there is none or it does not say.
+    #[must_use]
+    pub fn token_expires_at(&self) -> Option<Utc> {
+        time(&self.token_expires_at)
+    }
+
+    /// How the lives of `conn` ended, and how often; nothing that did not happen.
+    #[must_use]
+    pub fn ends(&self, conn: ConnId) -> Vec<(Ended, u64)> {
+        let counters = self.connections.get(conn.index());
+        counters.map_or_else(Vec::new, |counters| {
+            counters
+                .ends()
+                .iter()
+                .map(|(&end, &times)| (end, times))
+                .collect()
+        })
+    }
+
+    pub(crate) fn add_end(&self, conn: ConnId, end: Ended) {
+        *self.connections[conn.index()]
+            .ends()
+            .entry(end)
+            .or_default() += 1;
+    }
+
+    pub(crate) fn set_pace(&self, attempts_left: u32, held_until: Option<Utc>) {
+        self.attempts_left.store(attempts_left, Relaxed);
+        self.held_until
+            .store(held_until.map_or(NEVER, Utc::as_nanos), Relaxed);
+    }
+
+    pub(crate) fn set_token_expiry(&self, at: Option<Utc>) {
+        self.token_expires_at
+            .store(at.map_or(NEVER, Utc::as_nanos), Relaxed);
     }
 
     /// The counters of `conn`; none when there is no such connection.
@@ -125,4 +248,9 @@ impl FeedStats {
             counters.last_packet.store(at.as_nanos().max(1), Relaxed);
         }
     }
+}
+
+fn time(stored: &AtomicI64) -> Option<Utc> {
+    let nanos = stored.load(Relaxed);
+    (nanos != NEVER).then(|| Utc::from_nanos(nanos))
 }

@@ -1,293 +1,357 @@
-use proptest::prelude::*;
-
 use super::*;
 
 const START: Mono = Mono::from_nanos(1_000_000_000_000);
-
-fn new() -> Connection {
-    Connection::new(Limits::default(), 7, 0, START)
-}
-
-fn connecting() -> Connection {
-    let mut connection = new();
-    connection.handle_timeout(START);
-    assert_eq!(connection.poll_action(), Some(Action::Connect));
-    connection
-}
-
-fn live() -> Connection {
-    let mut connection = connecting();
-    connection.handle_connected(START);
-    assert_eq!(
-        connection.poll_action(),
-        Some(Action::Up { epoch: Epoch(1) })
-    );
-    connection
-}
-
-fn stopped() -> Connection {
-    let mut connection = new();
-    connection.handle_stop();
-    connection
-}
-
-fn actions(connection: &mut Connection) -> Vec<Action> {
-    core::iter::from_fn(|| connection.poll_action()).collect()
-}
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Things that can happen to a connection, `after` its start.
-fn happen(connection: &mut Connection, what: &str, at: Mono) {
-    match what {
-        "timeout" => connection.handle_timeout(at),
-        "connected" => connection.handle_connected(at),
-        "failed" => connection.handle_failed(at, DownCause::Connect("refused".to_owned())),
-        "refused 429" => connection.handle_failed(at, DownCause::Refused { status: 429 }),
-        "refused 401" => connection.handle_failed(at, DownCause::Refused { status: 401 }),
-        "refused 403" => connection.handle_failed(at, DownCause::Refused { status: 403 }),
-        "refused 500" => connection.handle_failed(at, DownCause::Refused { status: 500 }),
-        "traffic" => connection.handle_traffic(at),
-        "closed" => connection.handle_closed(at, "reset".to_owned()),
-        "stop" => connection.handle_stop(),
-        code => connection.handle_disconnect(at, Reason::from_code(code.parse().unwrap())),
-    }
+fn after(count: u64) -> Mono {
+    START + seconds(count)
+}
+
+fn new() -> Connection {
+    Connection::new(&Limits::default(), 7, 0, START)
+}
+
+fn queued() -> Connection {
+    let mut connection = new();
+    connection.queue(START);
+    connection
+}
+
+fn connecting() -> Connection {
+    let mut connection = queued();
+    connection.begin(START);
+    connection
+}
+
+fn upgrading() -> Connection {
+    let mut connection = connecting();
+    connection.tcp(START);
+    connection
+}
+
+fn waiting() -> Connection {
+    let mut connection = upgrading();
+    connection.up(START);
+    connection
+}
+
+fn live() -> Connection {
+    let mut connection = waiting();
+    assert!(connection.data(START));
+    connection
+}
+
+fn closing() -> Connection {
+    let mut connection = live();
+    connection.close(START, true);
+    connection
 }
 
 #[test]
-fn every_event_in_every_state() {
-    use Phase::{Backoff, Connecting, Live, Stopped};
-    let phases = [
-        (new as fn() -> Connection, Backoff),
-        (connecting, Connecting),
-        (live, Live),
-        (stopped, Stopped),
+fn the_moves_are_these_and_no_others() {
+    use Phase::{Backoff, Closing, Connecting, Live, Queued, Stopped, Upgrading, Waiting};
+    let moves = [
+        (Backoff, vec![Queued, Stopped]),
+        (Queued, vec![Connecting, Stopped]),
+        (Connecting, vec![Upgrading, Backoff, Stopped]),
+        (Upgrading, vec![Waiting, Backoff, Stopped]),
+        (Waiting, vec![Live, Backoff, Closing, Stopped]),
+        (Live, vec![Backoff, Closing, Stopped]),
+        (Closing, vec![Queued, Stopped]),
+        (Stopped, vec![Queued]),
     ];
-    // What happens long after every limit, and where it leads to from each state.
-    for (what, expected) in [
-        ("timeout", [Connecting, Backoff, Backoff, Stopped]),
-        ("connected", [Backoff, Live, Live, Stopped]),
-        ("failed", [Backoff, Backoff, Live, Stopped]),
-        ("refused 429", [Backoff, Backoff, Live, Stopped]),
-        ("refused 401", [Backoff, Backoff, Live, Stopped]),
-        ("refused 500", [Backoff, Backoff, Live, Stopped]),
-        ("traffic", [Backoff, Connecting, Live, Stopped]),
-        ("closed", [Backoff, Connecting, Backoff, Stopped]),
-        ("800", [Backoff, Connecting, Backoff, Stopped]),
-        ("804", [Backoff, Connecting, Backoff, Stopped]),
-        ("805", [Backoff, Connecting, Backoff, Stopped]),
-        ("806", [Backoff, Connecting, Stopped, Stopped]),
-        ("807", [Backoff, Connecting, Backoff, Stopped]),
-        ("808", [Backoff, Connecting, Backoff, Stopped]),
-        ("809", [Backoff, Connecting, Backoff, Stopped]),
-        ("810", [Backoff, Connecting, Stopped, Stopped]),
-        ("999", [Backoff, Connecting, Backoff, Stopped]),
-        ("stop", [Stopped, Stopped, Stopped, Stopped]),
-    ] {
-        for ((make, from), to) in phases.into_iter().zip(expected) {
-            let mut connection = make();
-            assert_eq!(connection.phase(), from);
-            happen(&mut connection, what, START + seconds(3600));
-            assert_eq!(connection.phase(), to, "{what} in {from:?}");
+    for (index, (from, to)) in moves.into_iter().enumerate() {
+        assert_eq!(Phase::ALL[index], from);
+        assert_eq!(from as usize, index);
+        for next in Phase::ALL {
+            assert_eq!(
+                from.leads_to(next),
+                to.contains(&next),
+                "{from:?} to {next:?}"
+            );
         }
     }
 }
 
 #[test]
-fn the_way_up_and_down() {
-    let mut connection = new();
-    assert_eq!(
-        connection.poll_timeout(),
-        Some(START),
-        "the first attempt may go at once"
-    );
-    assert_eq!(connection.poll_action(), None);
-    connection.handle_timeout(START);
-    assert_eq!(actions(&mut connection), [Action::Connect]);
-    assert_eq!(connection.poll_timeout(), Some(START + seconds(10)));
-
-    connection.handle_connected(START + seconds(1));
-    assert_eq!(actions(&mut connection), [Action::Up { epoch: Epoch(1) }]);
-    assert!(connection.is_live_in(Epoch(1)) && !connection.is_live_in(Epoch(2)));
-    assert_eq!(connection.poll_timeout(), Some(START + seconds(41)));
-
-    connection.handle_traffic(START + seconds(20));
-    connection.handle_timeout(START + seconds(41));
-    assert_eq!(
-        connection.phase(),
-        Phase::Live,
-        "anything that arrives counts"
-    );
-    assert_eq!(connection.poll_timeout(), Some(START + seconds(60)));
-
-    connection.handle_timeout(START + seconds(60));
-    let fallen = actions(&mut connection);
-    assert_eq!(fallen[0], Action::Abort);
-    let Action::Down {
-        epoch,
-        cause,
-        retry_in: Some(delay),
-    } = &fallen[1]
-    else {
-        panic!("{fallen:?}")
-    };
-    assert_eq!((*epoch, cause), (Epoch(1), &DownCause::Silent(seconds(40))));
-    assert_eq!(
-        connection.poll_timeout(),
-        Some(START + seconds(60) + *delay)
-    );
-    assert!(!connection.is_live_in(Epoch(1)));
-}
-
-#[test]
-fn an_attempt_that_takes_too_long_is_given_up() {
-    let mut connection = connecting();
-    connection.handle_timeout(START + seconds(10));
-    let fallen = actions(&mut connection);
-    assert_eq!(fallen[0], Action::Abort);
-    assert!(
-        matches!(
-            &fallen[1],
-            Action::Down { epoch: Epoch(1), cause: DownCause::Connect(detail), retry_in: Some(_) }
-                if detail == "no connection within 10 s"
-        ),
-        "{fallen:?}"
-    );
-    connection.handle_connected(START + seconds(10));
-    assert_eq!(connection.phase(), Phase::Backoff, "too late is too late");
-}
-
-#[test]
-fn stopping_takes_leave_only_where_there_is_somebody() {
-    for (mut connection, expected) in [
-        (new(), None),
-        (connecting(), Some(Action::Abort)),
-        (live(), Some(Action::Goodbye)),
-        (stopped(), None),
+fn a_life_in_order() {
+    for (connection, phase) in [
+        (new(), Phase::Backoff),
+        (queued(), Phase::Queued),
+        (connecting(), Phase::Connecting),
+        (upgrading(), Phase::Upgrading),
+        (waiting(), Phase::Waiting),
+        (live(), Phase::Live),
+        (closing(), Phase::Closing),
     ] {
-        connection.handle_stop();
-        let found = actions(&mut connection);
-        assert_eq!(found.first(), expected.as_ref());
-        assert_eq!(found.len(), if expected.is_some() { 2 } else { 0 });
-        assert_eq!(connection.poll_timeout(), None);
+        assert_eq!(connection.phase(), phase);
+        assert_eq!(
+            phase.is_up(),
+            matches!(phase, Phase::Waiting | Phase::Live),
+            "{phase:?}"
+        );
+        assert_eq!(
+            phase.is_attempt(),
+            matches!(phase, Phase::Connecting | Phase::Upgrading),
+            "{phase:?}"
+        );
+    }
+}
+
+/// The connection falls due at `at` and not a nanosecond before, for `due`.
+fn check(connection: &Connection, at: Mono, due: &Due) {
+    assert_eq!(connection.poll_timeout(), Some(at), "{due:?}");
+    assert_eq!(connection.due(at - Duration::from_nanos(1)), None);
+    assert_eq!(connection.due(at).as_ref(), Some(due));
+}
+
+#[test]
+fn every_state_has_its_limit() {
+    check(&new(), START, &Due::Queue);
+    assert_eq!(queued().poll_timeout(), None);
+    let late = |words: &str| Due::Fall(DownCause::Connect(words.to_owned()));
+    check(&connecting(), after(5), &late("no connection within 5 s"));
+    check(
+        &upgrading(),
+        after(10),
+        &late("connected, but no upgrade within 10 s"),
+    );
+    check(&closing(), after(1), &Due::LetGo);
+    let mut stopped = live();
+    stopped.fall(START, Return::Never { code: 806 });
+    assert_eq!(stopped.poll_timeout(), None);
+}
+
+#[test]
+fn silence_is_nothing_at_all_for_40_seconds() {
+    let silent = |limit| Due::Fall(DownCause::Silent(seconds(limit)));
+    for make in [waiting, live] {
+        let mut connection = make();
+        check(&connection, after(40), &silent(40));
+        connection.hear(after(39));
+        check(&connection, after(79), &silent(40));
+        // A little late, and it says for how long it was silent.
+        assert_eq!(connection.due(after(85)), Some(silent(46)));
+        connection.hear(after(20));
+        check(&connection, after(79), &silent(40));
     }
 }
 
 #[test]
-fn a_fatal_reason_stops_and_says_so() {
-    for code in [806, 810] {
-        let mut connection = live();
-        connection.handle_disconnect(START, Reason::from_code(code));
-        assert_eq!(
-            actions(&mut connection),
-            [
-                Action::Abort,
-                Action::Down {
-                    epoch: Epoch(1),
-                    cause: DownCause::Disconnected { code },
-                    retry_in: None
-                }
-            ]
-        );
-        assert_eq!(connection.poll_timeout(), None);
+fn a_stall_is_pings_without_data_where_data_is_expected() {
+    let mut connection = live();
+    let ping = |connection: &mut Connection, at| {
+        connection.hear(after(at));
+    };
+    for at in [10, 20, 30, 40, 50, 60] {
+        ping(&mut connection, at);
     }
+    check(
+        &connection,
+        after(100),
+        &Due::Fall(DownCause::Silent(seconds(40))),
+    );
+    // The time without data counts from when it is expected.
+    connection.expect(after(65), true);
+    ping(&mut connection, 70);
+    let stalled = Due::Fall(DownCause::Stalled(seconds(30)));
+    check(&connection, after(95), &stalled);
+    connection.expect(after(75), true);
+    check(&connection, after(95), &stalled);
+    connection.data(after(80));
+    ping(&mut connection, 90);
+    check(&connection, after(110), &stalled);
+    connection.expect(after(105), false);
+    ping(&mut connection, 106);
+    check(
+        &connection,
+        after(146),
+        &Due::Fall(DownCause::Silent(seconds(40))),
+    );
+    connection.expect(after(120), true);
+    check(
+        &connection,
+        after(146),
+        &Due::Fall(DownCause::Silent(seconds(40))),
+    );
+    ping(&mut connection, 121);
+    check(&connection, after(150), &stalled);
 }
 
-/// The delays after the same thing has happened again and again, the connection
-/// having been up for `up` before each.
-fn delays(what: &str, times: usize, up: Option<u64>) -> Vec<Duration> {
+#[test]
+fn without_any_sign_of_life_a_stall_is_called_silence() {
+    let mut connection = live();
+    connection.expect(START, true);
+    check(
+        &connection,
+        after(30),
+        &Due::Fall(DownCause::Silent(seconds(30))),
+    );
+    connection.hear(after(1));
+    check(
+        &connection,
+        after(30),
+        &Due::Fall(DownCause::Stalled(seconds(30))),
+    );
+}
+
+#[test]
+fn first_data_is_waited_for_once_it_was_asked_for() {
+    let limits = Limits {
+        first_data: seconds(7),
+        ..Limits::default()
+    };
+    let mut connection = Connection::new(&limits, 7, 0, START);
+    connection.queue(START);
+    connection.begin(START);
+    connection.tcp(START);
+    connection.up(START);
+    connection.expect(START, true);
+    connection.hear(after(5));
+    assert_eq!(connection.poll_timeout(), Some(after(45)));
+    connection.written(after(6));
+    connection.written(after(8));
+    connection.hear(after(9));
+    check(
+        &connection,
+        after(13),
+        &Due::Fall(DownCause::Stalled(seconds(7))),
+    );
+    connection.data(after(12));
+    connection.hear(after(20));
+    check(
+        &connection,
+        after(42),
+        &Due::Fall(DownCause::Stalled(seconds(30))),
+    );
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_ends_it() {
+    let mut connection = live();
+    connection.blocked(after(3));
+    connection.blocked(after(8));
+    connection.hear(after(12));
+    check(
+        &connection,
+        after(13),
+        &Due::Fall(DownCause::Blocked(seconds(10))),
+    );
+    connection.written(after(12));
+    assert_eq!(connection.poll_timeout(), Some(after(52)));
+    // Nothing of it outlives the life.
+    connection.blocked(after(13));
+    connection.fall(after(14), Return::Retry);
+    connection.queue(after(15));
+    connection.begin(after(15));
+    connection.tcp(after(15));
+    connection.up(after(15));
+    assert_eq!(connection.poll_timeout(), Some(after(55)));
+}
+
+#[test]
+fn frames_that_are_garbage_for_10_seconds_end_it() {
+    let mut connection = live();
+    for at in 1..11 {
+        assert_eq!(connection.undecodable(after(at)), None, "{at}");
+    }
+    assert_eq!(
+        connection.undecodable(after(11)),
+        Some(DownCause::Garbled(seconds(10)))
+    );
+    // A decodable one among them begins the time anew.
+    let mut connection = live();
+    assert_eq!(connection.undecodable(after(1)), None);
+    connection.data(after(6));
+    assert_eq!(connection.undecodable(after(7)), None);
+    assert_eq!(connection.undecodable(after(16)), None);
+    assert_eq!(
+        connection.undecodable(after(17)),
+        Some(DownCause::Garbled(seconds(10)))
+    );
+    // So does a pause: a frame every 10 s in a quiet night is no flood of them.
+    let mut connection = live();
+    for at in (10..1000).step_by(10) {
+        assert_eq!(connection.undecodable(after(at)), None, "{at}");
+    }
+    // They are signs of life.
+    assert_eq!(connection.poll_timeout(), Some(after(990 + 40)));
+}
+
+/// The waits after the same way of falling again and again, each after `up` seconds of
+/// life with data.
+fn waits(how: Return, times: usize, up: Option<u64>) -> Vec<Duration> {
     let mut connection = new();
     let mut now = START;
     (0..times)
         .map(|_| {
-            connection.handle_timeout(now);
+            connection.queue(now);
+            connection.begin(now);
             if let Some(up) = up {
-                connection.handle_connected(now);
+                connection.tcp(now);
+                connection.up(now);
+                connection.data(now);
                 now = now + seconds(up);
-                connection.handle_traffic(now);
+                connection.data(now);
+                if connection.is_stable() {
+                    connection.forgive();
+                }
             }
-            happen(&mut connection, what, now);
-            let Some(Action::Down {
-                retry_in: Some(delay),
-                ..
-            }) = actions(&mut connection).pop()
-            else {
-                panic!("{what} does not bring it down")
-            };
-            now = now + delay;
-            delay
+            let wait = connection.fall(now, how).unwrap();
+            assert_eq!(connection.poll_timeout(), Some(now + wait));
+            now = now + wait;
+            wait
         })
         .collect()
 }
 
 #[test]
-fn every_cause_has_its_floor_and_its_spread() {
-    let limits = Limits::default();
-    // (what, seconds up, floors in seconds); above the floor 0.5, 1, 2, ... 30 s at random.
-    for (what, up, floors) in [
-        ("failed", None, [0; 10]),
-        ("refused 500", None, [0; 10]),
-        ("refused 401", None, [30; 10]),
-        ("refused 403", None, [30; 10]),
-        (
-            "refused 429",
-            None,
-            [60, 120, 240, 300, 300, 300, 300, 300, 300, 300],
-        ),
-        ("closed", Some(5), [0; 10]),
-        ("800", Some(5), [0; 10]),
-        ("805", Some(5), [30; 10]),
-        ("807", Some(5), [0; 10]),
-        ("813", Some(5), [0; 10]),
+fn waits_grow_and_what_we_did_wrong_makes_them_longer() {
+    for (how, floors) in [
+        (Return::Retry, [0; 8]),
+        (Return::Token, [0; 8]),
+        (Return::Fault, [5, 10, 20, 40, 60, 60, 60, 60]),
     ] {
-        let mut cap = limits.first_backoff;
-        for (delay, floor) in delays(what, 10, up).into_iter().zip(floors) {
-            assert!(delay >= seconds(floor), "{what}: {delay:?} under {floor} s");
+        let mut cap = Duration::from_millis(500);
+        for (wait, floor) in waits(how, 8, None).into_iter().zip(floors) {
+            assert!(wait >= seconds(floor), "{how:?}: {wait:?} under {floor} s");
             assert!(
-                delay <= seconds(floor) + cap,
-                "{what}: {delay:?} over {floor} s and {cap:?}"
+                wait <= seconds(floor) + cap,
+                "{how:?}: {wait:?} over {floor} s and {cap:?}"
             );
-            cap = (cap * 2).min(limits.max_backoff);
+            cap = (cap * 2).min(seconds(30));
         }
     }
 }
 
 #[test]
 fn stable_traffic_forgets_earlier_failures() {
+    let short = |waits: &[Duration]| waits.iter().all(|&wait| wait <= Duration::from_millis(500));
     // The 5 minutes after which the broker's sockets have been seen to be reset.
-    assert!(
-        delays("closed", 50, Some(300))
-            .iter()
-            .all(|&delay| delay <= Duration::from_millis(500))
-    );
-    assert!(
-        delays("closed", 50, Some(30))
-            .iter()
-            .all(|&delay| delay <= Duration::from_millis(500))
-    );
+    assert!(short(&waits(Return::Retry, 50, Some(300))));
+    assert!(short(&waits(Return::Retry, 50, Some(30))));
     // The 5 to 6 seconds of the resets that led to a storm.
+    let storm = waits(Return::Retry, 50, Some(29));
+    assert!(storm.iter().any(|&wait| wait > seconds(15)));
     assert!(
-        delays("closed", 50, Some(29))
+        waits(Return::Fault, 9, Some(30))
             .iter()
-            .any(|&delay| delay > seconds(15))
+            .all(|&wait| wait < seconds(6))
     );
 }
 
 #[test]
 fn jitter_is_full_seeded_and_not_in_step() {
     let spread = |seed, stream| {
-        let mut connection = Connection::new(Limits::default(), seed, stream, START);
-        let mut now = START;
+        let mut connection = Connection::new(&Limits::default(), seed, stream, START);
         (0..200)
             .map(|_| {
-                connection.handle_timeout(now);
-                connection.handle_failed(now, DownCause::Refused { status: 502 });
-                let until = connection.poll_timeout().unwrap();
-                let delay = until.since(now);
-                now = until;
-                delay
+                connection.queue(START);
+                connection.begin(START);
+                connection.fall(START, Return::Retry).unwrap()
             })
             .collect::<Vec<_>>()
     };
@@ -295,94 +359,32 @@ fn jitter_is_full_seeded_and_not_in_step() {
     assert_ne!(spread(1, 0), spread(1, 1));
     assert_ne!(spread(1, 0), spread(2, 0));
     let late = spread(1, 0).split_off(10);
-    assert!(
-        late.iter().any(|&delay| delay < seconds(5))
-            && late.iter().any(|&delay| delay > seconds(25))
-    );
+    assert!(late.iter().any(|&wait| wait < seconds(5)));
+    assert!(late.iter().any(|&wait| wait > seconds(25)));
 }
 
-const EVENTS: [&str; 18] = [
-    "timeout",
-    "timeout",
-    "timeout",
-    "connected",
-    "connected",
-    "failed",
-    "refused 429",
-    "refused 401",
-    "refused 500",
-    "traffic",
-    "traffic",
-    "closed",
-    "800",
-    "805",
-    "806",
-    "807",
-    "813",
-    "stop",
-];
-
-proptest! {
-    #[test]
-    fn no_order_of_events_breaks_it(
-        seed: u64,
-        steps in prop::collection::vec((0..EVENTS.len(), 0_u64..60_000), 1..300),
-    ) {
-        // The moves that a life is made of, spelled out once more.
-        const MOVES: [(Phase, Phase); 7] = [
-            (Phase::Backoff, Phase::Connecting),
-            (Phase::Connecting, Phase::Live),
-            (Phase::Connecting, Phase::Backoff),
-            (Phase::Live, Phase::Backoff),
-            (Phase::Backoff, Phase::Stopped),
-            (Phase::Connecting, Phase::Stopped),
-            (Phase::Live, Phase::Stopped),
-        ];
-        let mut connection = Connection::new(Limits::default(), seed, 0, START);
-        let mut now = START;
-        let mut attempt = false;
-        let mut socket = false;
-        let mut last_up = Epoch(0);
-        for (event, millis) in steps {
-            // Stopping ends the story: let it be rare.
-            let event = if EVENTS[event] == "stop" && millis % 8 != 0 { "traffic" } else { EVENTS[event] };
-            now = now + Duration::from_millis(millis);
-            let before = connection.phase();
-            // What a driver would see: only what is there can end.
-            if event == "connected" && attempt {
-                attempt = false;
-                socket = true;
-            } else if event == "failed" || event.starts_with("refused") {
-                attempt = false;
-            }
-            happen(&mut connection, event, now);
-            let after = connection.phase();
-            prop_assert!(before == after || MOVES.contains(&(before, after)), "{before:?} to {after:?}");
-
-            for action in actions(&mut connection) {
-                match action {
-                    Action::Connect => {
-                        prop_assert!(!attempt && !socket, "a second attempt");
-                        attempt = true;
-                    }
-                    Action::Abort | Action::Goodbye => {
-                        prop_assert!(attempt || socket, "nothing to let go of");
-                        attempt = false;
-                        socket = false;
-                    }
-                    Action::Up { epoch } => {
-                        prop_assert!(epoch > last_up, "an epoch twice");
-                        last_up = epoch;
-                    }
-                    Action::Down { epoch, retry_in, .. } => {
-                        prop_assert_eq!(epoch, connection.epoch());
-                        prop_assert_eq!(retry_in.map(|delay| now + delay), connection.poll_timeout());
-                    }
-                }
-            }
-            prop_assert_eq!(attempt, connection.phase() == Phase::Connecting);
-            prop_assert_eq!(socket, connection.phase() == Phase::Live);
-            prop_assert_eq!(connection.poll_timeout().is_none(), connection.phase() == Phase::Stopped);
-        }
+#[test]
+fn only_who_waits_for_a_token_is_hurried_by_one() {
+    let fallen = |how| {
+        let mut connection = connecting();
+        connection.fall(START, how);
+        connection
+    };
+    for (mut connection, hurries) in [
+        (new(), false),
+        (fallen(Return::Retry), false),
+        (fallen(Return::Fault), false),
+        (fallen(Return::Token), true),
+        (fallen(Return::Never { code: 806 }), true),
+        (connecting(), false),
+        (live(), false),
+    ] {
+        let before = connection.phase();
+        assert_eq!(connection.hurry(after(1)), hurries);
+        let expected = if hurries { Phase::Queued } else { before };
+        assert_eq!(connection.phase(), expected);
     }
+    let mut asked = live();
+    asked.stop(Why::Asked);
+    assert!(!asked.hurry(after(1)));
 }

@@ -1,50 +1,60 @@
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use secrecy::SecretString;
 use strikewire_broker::{ConnEvent, DownCause, Gap, Sink, WireBatch};
-use strikewire_types::{ConnId, Epoch, Mono, Now};
+use strikewire_types::{ConnId, Now};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::socket::{Outbox, Socket, connect, describe};
+use super::socket::{Failure, Outbox, Socket, describe, reach, take_leave, upgrade};
 use super::{Common, OwnerGone};
-use crate::connection::{Action, Connection, Limits, Phase};
 use crate::control::messages;
 use crate::credentials::presentable;
-use crate::deliver::deliver;
-use crate::stats::Tally;
+use crate::deliver::{Delivered, deliver};
+use crate::split::{Packet, Piece, split};
+use crate::stats::{Ended, Tally};
 use crate::wire::Reason;
 
 /// Frames that a socket may bring in one turn, so that the others get theirs.
 const FRAMES_PER_TURN: usize = 64;
 
-/// The machine of one connection with its socket.
+/// The socket of one connection, and what waits to be written to it.
 #[derive(Debug)]
 pub(super) struct Line {
     conn: ConnId,
-    machine: Connection,
     link: Link,
+    /// The link has not been polled yet.
+    fresh: bool,
     /// The token of the link, to keep it out of what is shown.
     token: SecretString,
+    /// Whether data was expected when that was last asked.
+    expected: bool,
     /// A batch that waits for the one before it.
     next: Option<WireBatch>,
     /// The batch being written.
     outbox: Option<Outbox>,
-    /// When the last frame arrived, in the present life.
-    heard: Option<Now>,
-    /// When the last frame of an earlier life arrived, until there is one again.
-    gap_from: Option<Now>,
+    /// Whether the present life brought a close frame.
+    close_frame: bool,
+    /// When data last arrived, in the present life.
+    data_at: Option<Now>,
+    /// When data last arrived in an earlier life, and why that ended, until there is some
+    /// again.
+    gap: Option<(Now, DownCause)>,
 }
+
+type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
 enum Link {
     None,
-    Attempt(Pin<Box<dyn Future<Output = Result<Socket, DownCause>>>>),
+    Reaching(Pending<Result<TcpStream, Failure>>),
+    Upgrading(Pending<Result<Socket, Failure>>),
     Open(Box<Socket>),
+    Leaving(Pending<()>),
 }
 
 impl fmt::Debug for Link {
@@ -52,8 +62,10 @@ impl fmt::Debug for Link {
         // An attempt and a socket have the address in them.
         f.write_str(match self {
             Self::None => "None",
-            Self::Attempt(_) => "Attempt",
+            Self::Reaching(_) => "Reaching",
+            Self::Upgrading(_) => "Upgrading",
             Self::Open(_) => "Open",
+            Self::Leaving(_) => "Leaving",
         })
     }
 }
@@ -64,156 +76,164 @@ enum End {
     Closed(String),
 }
 
+/// What reading has brought in a turn.
+#[derive(Default)]
+struct Read {
+    tally: Tally,
+    at: Option<Now>,
+    arrived: bool,
+    data: bool,
+    undecodable: bool,
+    end: Option<End>,
+}
+
 impl Line {
-    pub(super) fn new(conn: ConnId, limits: Limits, seed: u64, now: Mono) -> Self {
+    pub(super) fn new(conn: ConnId) -> Self {
         Self {
             conn,
-            machine: Connection::new(limits, seed, u64::from(conn.number()), now),
             link: Link::None,
+            fresh: false,
             token: SecretString::default(),
+            expected: false,
             next: None,
             outbox: None,
-            heard: None,
-            gap_from: None,
+            close_frame: false,
+            data_at: None,
+            gap: None,
         }
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        self.machine.poll_timeout()
+    /// Whether it has a link that has not been polled yet.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
-    /// Does everything that can be done now.
-    pub(super) fn turn<S: Sink>(
+    pub(super) fn show_phase<S>(&self, common: &Common<S>) {
+        let phase = common.fleet.phase(self.conn);
+        common.stats.set_phase(self.conn, phase);
+    }
+
+    fn set_link(&mut self, link: Link) {
+        self.fresh = !matches!(link, Link::None);
+        self.link = link;
+    }
+
+    /// Begins an attempt.
+    pub(super) fn connect<S>(&mut self, now: Now, common: &mut Common<S>) {
+        common.stats.add_attempt(self.conn);
+        match common.token.read() {
+            Ok(changed) => {
+                self.set_link(Link::Reaching(Box::pin(reach(common.endpoint.clone()))));
+                if changed {
+                    common.token_changed(now);
+                }
+            }
+            Err(error) => {
+                let detail = error.to_string();
+                common.fleet.handle_no_credentials(now, self.conn, detail);
+            }
+        }
+    }
+
+    /// Lets go of the attempt or the socket.
+    pub(super) fn let_go(&mut self) {
+        self.set_link(Link::None);
+    }
+
+    /// Takes leave of the broker.
+    pub(super) fn take_leave(&mut self) {
+        if let Link::Open(socket) = core::mem::replace(&mut self.link, Link::None) {
+            self.set_link(Link::Leaving(Box::pin(take_leave(*socket))));
+        }
+    }
+
+    /// Takes note that the life has ended.
+    pub(super) fn fallen<S>(&mut self, cause: &DownCause, common: &mut Common<S>) {
+        if !matches!(self.link, Link::Leaving(_)) {
+            self.set_link(Link::None);
+        }
+        self.next = None;
+        self.outbox = None;
+        let close_frame = core::mem::take(&mut self.close_frame);
+        if let Some(end) = Ended::of(cause, close_frame) {
+            common.stats.add_end(self.conn, end);
+        }
+        if let Some(from) = self.data_at.take() {
+            self.gap = Some((from, cause.clone()));
+        }
+    }
+
+    /// Lets the link go on, and reads what has arrived.
+    pub(super) fn listen<S: Sink>(
         &mut self,
         cx: &mut Context<'_>,
-        now: Mono,
-        common: &mut Common<S>,
-    ) -> Result<(), OwnerGone> {
-        self.attempt(cx, now, common);
-        self.read(cx, now, common);
-        // After reading: what has arrived while this thread was held up is no silence.
-        if self.poll_timeout().is_some_and(|due| due <= now) {
-            self.machine.handle_timeout(now);
-            self.perform(now, common);
-            self.attempt(cx, now, common);
-            self.read(cx, now, common);
-        }
-        let result = self.write(cx, now, common);
-        common.stats.set_phase(self.conn, self.machine.phase());
-        result
-    }
-
-    /// The socket, if there is one to say goodbye on.
-    pub(super) fn stop<S: Sink>(mut self, common: &mut Common<S>) -> Option<Socket> {
-        self.machine.handle_stop();
-        let mut parting = None;
-        while let Some(action) = self.machine.poll_action() {
-            match action {
-                Action::Goodbye => {
-                    if let Link::Open(socket) = core::mem::replace(&mut self.link, Link::None) {
-                        parting = Some(*socket);
-                    }
-                }
-                other => self.perform_one(other, Mono::default(), common),
-            }
-        }
-        common.stats.set_phase(self.conn, Phase::Stopped);
-        parting
-    }
-
-    fn perform<S: Sink>(&mut self, now: Mono, common: &mut Common<S>) {
-        while let Some(action) = self.machine.poll_action() {
-            self.perform_one(action, now, common);
-        }
-    }
-
-    fn perform_one<S: Sink>(&mut self, action: Action, now: Mono, common: &mut Common<S>) {
-        let conn = self.conn;
-        match action {
-            Action::Connect => {
-                common.stats.add_attempt(conn);
-                match common.token.read() {
-                    Ok(token) => {
-                        self.token = token.clone();
-                        self.link = Link::Attempt(Box::pin(connect(
-                            common.endpoint.clone(),
-                            common.client_id.clone(),
-                            token,
-                        )));
-                    }
-                    Err(error) => {
-                        let cause = DownCause::Connect(error.to_string());
-                        self.machine.handle_failed(now, cause);
-                    }
-                }
-            }
-            Action::Abort | Action::Goodbye => self.link = Link::None,
-            Action::Up { epoch } => {
-                tracing::info!(%conn, epoch = epoch.0, "feed connection up");
-                common.port.report(ConnEvent::Up { conn, epoch });
-                common.port.report(ConnEvent::Ready { conn, epoch });
-            }
-            Action::Down {
-                epoch,
-                cause,
-                retry_in,
-            } => self.fallen(epoch, cause, retry_in, common),
-        }
-    }
-
-    fn fallen<S: Sink>(
-        &mut self,
-        epoch: Epoch,
-        cause: DownCause,
-        retry_in: Option<Duration>,
+        now: Now,
         common: &mut Common<S>,
     ) {
         let conn = self.conn;
-        if cause == DownCause::Stopped {
-            tracing::info!(%conn, epoch = epoch.0, "feed connection stopped");
-        } else {
-            tracing::warn!(%conn, epoch = epoch.0, %cause, ?retry_in, "feed connection down");
+        self.fresh = false;
+        let expected = common.port.expects_traffic(conn);
+        if expected != self.expected {
+            self.expected = expected;
+            common.fleet.handle_expectation(now, conn, expected);
         }
-        self.link = Link::None;
-        self.next = None;
-        self.outbox = None;
-        self.gap_from = self.heard.take().or(self.gap_from);
-        common.port.report(ConnEvent::Down {
-            conn,
-            epoch,
-            cause,
-            retry_in,
-        });
-    }
-
-    fn attempt<S: Sink>(&mut self, cx: &mut Context<'_>, now: Mono, common: &mut Common<S>) {
-        let Link::Attempt(attempt) = &mut self.link else {
-            return;
-        };
-        let Poll::Ready(result) = attempt.as_mut().poll(cx) else {
-            return;
-        };
-        match result {
-            Ok(socket) => {
-                self.link = Link::Open(Box::new(socket));
-                self.machine.handle_connected(now);
-            }
-            Err(cause) => {
-                self.link = Link::None;
-                self.machine.handle_failed(now, cause);
+        if let Link::Reaching(attempt) = &mut self.link {
+            match attempt.as_mut().poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(stream)) => {
+                    common.fleet.handle_tcp(now, conn);
+                    self.token = common.token.token().clone();
+                    self.link = Link::Upgrading(Box::pin(upgrade(
+                        stream,
+                        common.endpoint.clone(),
+                        common.client_id.clone(),
+                        self.token.clone(),
+                        common.tls.clone(),
+                        now.utc,
+                    )));
+                }
+                Poll::Ready(Err(failure)) => self.failed(now, failure, common),
             }
         }
-        self.perform(now, common);
+        match &mut self.link {
+            Link::None | Link::Reaching(_) => {}
+            Link::Upgrading(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(socket)) => {
+                    // It is read once it has been reported.
+                    self.set_link(Link::Open(Box::new(socket)));
+                    common.fleet.handle_connected(now, conn);
+                }
+                Poll::Ready(Err(failure)) => self.failed(now, failure, common),
+            },
+            Link::Leaving(parting) => {
+                if parting.as_mut().poll(cx).is_ready() {
+                    self.link = Link::None;
+                    common.fleet.handle_closed(now, conn, String::new());
+                }
+            }
+            Link::Open(_) => {
+                let read = self.read(cx, common);
+                self.digest(now, read, common);
+            }
+        }
     }
 
-    fn read<S: Sink>(&mut self, cx: &mut Context<'_>, now: Mono, common: &mut Common<S>) {
+    fn failed<S>(&mut self, now: Now, failure: Failure, common: &mut Common<S>) {
+        self.set_link(Link::None);
+        // Whatever was refused may be the token that there is no longer.
+        common.look_at_token(now);
+        let Failure { cause, retry_after } = failure;
+        common
+            .fleet
+            .handle_failed(now, self.conn, cause, retry_after);
+    }
+
+    fn read<S: Sink>(&mut self, cx: &mut Context<'_>, common: &mut Common<S>) -> Read {
+        let mut read = Read::default();
         let Link::Open(socket) = &mut self.link else {
-            return;
+            return read;
         };
-        let mut tally = Tally::default();
-        let mut at = None;
-        let mut arrived = false;
-        let mut end = None;
         for turn in 0.. {
             if turn == FRAMES_PER_TURN {
                 common.more = true;
@@ -223,60 +243,93 @@ impl Line {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(message))) => message,
                 Poll::Ready(Some(Err(error))) => {
-                    end = Some(End::Closed(describe(&error, &self.token)));
+                    read.end = Some(End::Closed(describe(&error, &self.token)));
                     break;
                 }
                 Poll::Ready(None) => {
-                    end = Some(End::Closed("the stream ended".to_owned()));
+                    read.end = Some(End::Closed("the stream ended".to_owned()));
                     break;
                 }
             };
-            arrived = true;
+            read.arrived = true;
             match message {
                 Message::Binary(frame) => {
-                    let at = *at.get_or_insert_with(|| common.sink.now());
-                    if let Some(from) = self.gap_from.take() {
-                        common.sink.gap(self.conn, Gap { from, to: at });
+                    let at = *read.at.get_or_insert_with(|| common.sink.now());
+                    if self.gap.is_some()
+                        && holds_data(&frame)
+                        && let Some((from, cause)) = self.gap.take()
+                    {
+                        common.sink.gap(
+                            self.conn,
+                            Gap {
+                                from,
+                                to: at,
+                                cause,
+                            },
+                        );
                     }
-                    self.heard = Some(at);
-                    if let Some(reason) = take(self.conn, at, &frame, common, &mut tally) {
-                        end = Some(End::Disconnect(reason));
+                    let delivered = take(self.conn, at, &frame, common, &mut read.tally);
+                    if delivered.applied + delivered.unresolved > 0 {
+                        read.data = true;
+                        self.data_at = Some(at);
+                    } else if delivered.market_status == 0 && delivered.disconnect.is_none() {
+                        read.undecodable = true;
+                    }
+                    if let Some(reason) = delivered.disconnect {
+                        read.end = Some(End::Disconnect(reason));
                         break;
                     }
                 }
                 Message::Text(text) => {
                     tracing::debug!(conn = %self.conn, bytes = text.len(), "text frame ignored");
-                    tally.frames += 1;
-                    tally.bytes += text.len() as u64;
-                    tally.undecoded += 1;
+                    read.tally.frames += 1;
+                    read.tally.bytes += text.len() as u64;
+                    read.tally.undecoded += 1;
+                    read.undecodable = true;
                 }
                 Message::Close(frame) => {
                     // The reply is on its way if the socket takes it at once.
                     let _ = socket.poll_flush_unpin(cx);
-                    end = Some(End::Closed(parting_words(frame.as_ref(), &self.token)));
+                    self.close_frame = true;
+                    read.end = Some(End::Closed(parting_words(frame.as_ref(), &self.token)));
                     break;
                 }
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
-        if tally.frames > 0 {
-            common.stats.add(self.conn, at.map(|at| at.mono), &tally);
-        }
-        if arrived {
-            self.machine.handle_traffic(now);
-        }
-        match end {
-            None => return,
-            Some(End::Disconnect(reason)) => self.machine.handle_disconnect(now, reason),
-            Some(End::Closed(detail)) => self.machine.handle_closed(now, detail),
-        }
-        self.perform(now, common);
+        read
     }
 
-    fn write<S: Sink>(
+    /// Tells what reading has brought.
+    fn digest<S>(&self, now: Now, read: Read, common: &mut Common<S>) {
+        let conn = self.conn;
+        if read.tally.frames > 0 {
+            let at = read.at.map(|at| at.mono);
+            common.stats.add(conn, at, &read.tally);
+        }
+        if read.arrived {
+            common.fleet.handle_traffic(now, conn);
+        }
+        if read.data {
+            common.fleet.handle_data(now, conn);
+        } else if read.undecodable {
+            common.fleet.handle_undecodable(now, conn);
+        }
+        match read.end {
+            None => {}
+            Some(End::Disconnect(reason)) => {
+                common.look_at_token(now);
+                common.fleet.handle_disconnect(now, conn, reason);
+            }
+            Some(End::Closed(detail)) => common.fleet.handle_closed(now, conn, detail),
+        }
+    }
+
+    /// Takes what is to be written, and writes it as far as the socket takes it.
+    pub(super) fn write<S: Sink>(
         &mut self,
         cx: &mut Context<'_>,
-        now: Mono,
+        now: Now,
         common: &mut Common<S>,
     ) -> Result<(), OwnerGone> {
         let conn = self.conn;
@@ -285,7 +338,7 @@ impl Line {
                 match common.port.poll_batch(conn, cx) {
                     Poll::Pending => break,
                     Poll::Ready(None) => return Err(OwnerGone),
-                    Poll::Ready(Some(batch)) if self.machine.is_live_in(batch.epoch) => {
+                    Poll::Ready(Some(batch)) if common.fleet.is_live_in(conn, batch.epoch) => {
                         self.next = Some(batch);
                     }
                     Poll::Ready(Some(batch)) => {
@@ -304,20 +357,36 @@ impl Line {
                 continue;
             };
             match outbox.poll_flush(socket, cx) {
-                Poll::Pending => return Ok(()),
+                Poll::Pending => {
+                    common.fleet.handle_blocked(now, conn);
+                    return Ok(());
+                }
                 Poll::Ready(Ok(())) => {
                     self.outbox = None;
-                    let epoch = self.machine.epoch();
+                    common.fleet.handle_written(now, conn);
+                    let epoch = common.fleet.epoch(conn);
                     common.port.report(ConnEvent::Ready { conn, epoch });
                 }
                 Poll::Ready(Err(error)) => {
                     let detail = describe(&error, &self.token);
-                    self.machine.handle_closed(now, detail);
-                    self.perform(now, common);
+                    self.outbox = None;
+                    self.set_link(Link::None);
+                    common.fleet.handle_closed(now, conn, detail);
                 }
             }
         }
     }
+}
+
+/// Whether a frame has a packet of an instrument.
+fn holds_data(frame: &[u8]) -> bool {
+    split(frame).any(|piece| match piece {
+        Piece::Packet { packet, .. } => {
+            !matches!(packet, Packet::Disconnect(_) | Packet::MarketStatus(_))
+                && packet.header().key().is_some()
+        }
+        Piece::Undecoded { .. } => false,
+    })
 }
 
 fn take<S: Sink>(
@@ -326,7 +395,7 @@ fn take<S: Sink>(
     frame: &Bytes,
     common: &mut Common<S>,
     tally: &mut Tally,
-) -> Option<Reason> {
+) -> Delivered {
     common.sink.frame(conn, at, frame);
     let delivered = deliver(&mut common.sink, conn, at, frame);
     tally.frames += 1;
@@ -338,7 +407,7 @@ fn take<S: Sink>(
     if delivered.applied > 0 {
         common.applied = Some(at);
     }
-    delivered.disconnect
+    delivered
 }
 
 fn parting_words(frame: Option<&CloseFrame>, token: &SecretString) -> String {

@@ -2,15 +2,18 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
+use jiff::fmt::rfc2822;
 use secrecy::{ExposeSecret, SecretString};
 use strikewire_broker::DownCause;
+use strikewire_types::Utc;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::credentials::{Endpoint, presentable};
 use crate::wire::DISCONNECT_REQUEST;
@@ -20,7 +23,9 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const KIB: usize = 1024;
 
 /// The buffers of a socket. Frames of the feed are small: a large read buffer costs
-/// more than it saves. A batch of requests is about 7 KiB.
+/// more than it saves. A batch of requests is about 7 KiB, and the next one is asked for
+/// when it has been written. A peer that announces a frame of more than 1 MiB (6,400
+/// full packets) is not the broker.
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(16 * KIB)
@@ -30,29 +35,74 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(KIB * KIB))
 }
 
-/// One attempt: look-up, TCP, TLS, upgrade. Its time is limited by the machine, which
-/// drops it.
-pub(super) async fn connect(
-    endpoint: Endpoint,
-    client_id: String,
-    token: SecretString,
-) -> Result<Socket, DownCause> {
+/// Why an upgrade failed, and what the broker asks for.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) cause: DownCause,
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl From<DownCause> for Failure {
+    fn from(cause: DownCause) -> Self {
+        Self {
+            cause,
+            retry_after: None,
+        }
+    }
+}
+
+/// The first half of an attempt: name look-up and TCP. Its time is limited by the
+/// machine, which drops it.
+pub(super) async fn reach(endpoint: Endpoint) -> Result<TcpStream, Failure> {
     let (host, port) = endpoint.address();
     let failed = |error: io::Error| DownCause::Connect(format!("{host}:{port}: {error}"));
     let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+/// The second half: TLS and the upgrade.
+pub(super) async fn upgrade(
+    stream: TcpStream,
+    endpoint: Endpoint,
+    client_id: String,
+    token: SecretString,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    now: Utc,
+) -> Result<Socket, Failure> {
     let url = endpoint.with_query(&client_id, &token);
+    let connector = tls.map(Connector::Rustls);
     let upgrade = async {
         let request = url.expose_secret().into_client_request()?;
-        client_async_tls_with_config(request, stream, Some(config()), None).await
+        client_async_tls_with_config(request, stream, Some(config()), connector).await
     };
     match upgrade.await {
         Ok((socket, _)) => Ok(socket),
-        Err(WsError::Http(response)) => Err(DownCause::Refused {
-            status: response.status().as_u16(),
-        }),
-        Err(error) => Err(DownCause::Connect(describe(&error, &token))),
+        Err(WsError::Http(response)) => {
+            let retry_after = response.headers().get("retry-after");
+            Err(Failure {
+                cause: DownCause::Refused {
+                    status: response.status().as_u16(),
+                },
+                retry_after: retry_after
+                    .and_then(|value| value.to_str().ok())
+                    .and_then(|text| retry_after_in(text, now)),
+            })
+        }
+        Err(error) => Err(DownCause::Connect(describe(&error, &token)).into()),
     }
+}
+
+/// What a `Retry-After` says (RFC 9110, 10.2.3): a number of seconds, or a date. None
+/// for anything else.
+fn retry_after_in(text: &str, now: Utc) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    let nanos = i64::try_from(date.as_nanosecond()).ok()?;
+    Some(Utc::from_nanos(nanos).since(now))
 }
 
 /// An error of a socket in words that can be shown.
@@ -91,17 +141,45 @@ impl Outbox {
     }
 }
 
-/// Tells the broker on all `sockets` that the client leaves, and waits for its answer
-/// no longer than `limit`.
-pub(crate) async fn say_goodbye(sockets: Vec<Socket>, limit: Duration) {
-    let goodbyes = sockets.into_iter().map(|mut socket| async move {
+/// Tells the broker that the client leaves, and waits for its answer. Its time is
+/// limited by the machine, which drops it.
+pub(super) async fn take_leave(mut socket: Socket) {
+    let leave = async {
         socket.send(Message::text(DISCONNECT_REQUEST)).await?;
         socket.close(None).await?;
         while let Some(message) = socket.next().await {
             message?;
         }
         Ok::<_, WsError>(())
-    });
-    // What goes wrong now concerns nobody: the sockets are dropped in any case.
-    let _ = tokio::time::timeout(limit, futures_util::future::join_all(goodbyes)).await;
+    };
+    // What goes wrong now concerns nobody: the socket is dropped in any case.
+    let _ = leave.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        // 1994-11-06T08:49:37Z, the date of the example in RFC 9110.
+        let date = Utc::default() + Duration::from_secs(784_111_777);
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(90)),
+            ("Sun, 06 Nov 1994 08:40:00 GMT", Some(0)),
+            ("", None),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(
+                retry_after_in(text, date - Duration::from_secs(90)),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+    }
 }

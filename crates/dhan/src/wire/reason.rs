@@ -1,5 +1,7 @@
 use core::fmt;
 
+use strikewire_broker::Fault;
+
 /// Why the broker ended a connection, by the annexure of the DhanHQ documentation.
 /// The data APIs use the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +69,16 @@ impl Reason {
             813 => Self::InvalidSecurityId,
             814 => Self::InvalidRequest,
             other => Self::Unknown(other),
+        }
+    }
+
+    /// What was wrong with what the broker was asked, where that is the reason.
+    #[must_use]
+    pub const fn fault(self) -> Option<Fault> {
+        match self {
+            Self::TooManyInstruments => Some(Fault::TooMany),
+            Self::InvalidSecurityId | Self::InvalidRequest => Some(Fault::BadRequest),
+            _ => None,
         }
     }
 

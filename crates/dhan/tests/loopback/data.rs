@@ -1,7 +1,7 @@
 //! From frames to the sink.
 
 use bytes::Bytes;
-use strikewire_broker::{Gap, Oi, Sink, Target, Ticker, Update};
+use strikewire_broker::{Gap, MarketState, Oi, Sink, Target, Ticker, Update};
 use strikewire_types::{ConnId, ExchangeTime, InstrumentKey, Now, Segment};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -17,7 +17,7 @@ fn ltp(text: &str) -> Box<Update> {
 #[test]
 fn every_packet_of_every_frame_reaches_the_sink_once() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, _) = rig.connected().await;
         let stranger = InstrumentKey::new(Segment::NseFno, 1);
         let mut oi = vec![5, 12, 0, 2];
@@ -40,26 +40,37 @@ fn every_packet_of_every_frame_reaches_the_sink_once() {
         ];
         let bytes: usize = several.iter().map(Vec::len).sum();
         peer.send(Message::binary(several.concat())).await;
-        for expected in [
-            Seen::Frame(conn, bytes),
-            Seen::Update(conn, NIFTY, ltp("23378.35")),
-            Seen::Update(
-                conn,
-                OPTION,
-                Box::new(Update::Oi(Oi {
-                    oi: 11_760_060,
-                    high: None,
-                    low: None,
-                })),
-            ),
-            Seen::Undecoded(conn, 99, 10),
-            Seen::Undecoded(conn, 2, 16),
-            Seen::Update(conn, OPTION, ltp("152.3")),
-            Seen::Undecoded(conn, 0, 30),
-            Seen::TurnDone,
-        ] {
-            assert_eq!(rig.seen().await, expected);
+        assert_eq!(rig.seen().await, Seen::Frame(conn, bytes));
+        let (mut updates, mut others) = (Vec::new(), Vec::new());
+        loop {
+            match rig.seen().await {
+                Seen::TurnDone => break,
+                update @ Seen::Update(..) => updates.push(update),
+                other => others.push(other),
+            }
         }
+        let oi = Update::Oi(Oi {
+            oi: 11_760_060,
+            high: None,
+            low: None,
+        });
+        assert_eq!(
+            updates,
+            [
+                Seen::Update(conn, NIFTY, ltp("23378.35")),
+                Seen::Update(conn, OPTION, Box::new(oi)),
+                Seen::Update(conn, OPTION, ltp("152.3")),
+            ]
+        );
+        assert_eq!(
+            others,
+            [
+                Seen::Undecoded(conn, 99, 10),
+                Seen::MarketState(conn, Segment::NseFno, 0),
+                Seen::Undecoded(conn, 2, 16),
+                Seen::Undecoded(conn, 0, 30),
+            ]
+        );
 
         // Nothing applied: nobody has to be woken, and the next frame says so.
         peer.send(Message::binary(ticker(stranger, 2.0))).await;
@@ -90,7 +101,7 @@ fn every_packet_of_every_frame_reaches_the_sink_once() {
 #[test]
 fn a_flood_on_one_socket_is_served_in_bounded_turns() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, _, _) = rig.connected().await;
         // All in one write, so that everything is there before the first is read.
         let frames = 500;
@@ -118,11 +129,12 @@ fn a_flood_on_one_socket_is_served_in_bounded_turns() {
 }
 
 #[test]
-fn a_gap_lasts_from_the_last_frame_to_the_first_one_after() {
+fn a_gap_lasts_from_the_last_data_to_the_first_after_with_the_first_cause() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, _) = rig.connected().await;
         peer.send(Message::binary(ticker(NIFTY, 1.0))).await;
+        // Read on its own, so that the clock of the sink moves.
         for expected in [
             Seen::Frame(conn, 16),
             Seen::Update(conn, NIFTY, ltp("1")),
@@ -130,20 +142,32 @@ fn a_gap_lasts_from_the_last_frame_to_the_first_one_after() {
         ] {
             assert_eq!(rig.seen().await, expected);
         }
+        // Frames without data are no data.
+        peer.send(Message::binary(vec![0; 40])).await;
+        assert_eq!(rig.seen().await, Seen::Frame(conn, 40));
+        assert_eq!(rig.seen().await, Seen::Undecoded(conn, 0, 40));
         drop(peer);
-        rig.down().await;
-        // A life without a frame does not end the gap.
-        let (peer, _, _) = rig.connected().await;
-        drop(peer);
-        rig.down().await;
+        let (_, _, first_cause, _) = rig.down().await;
+        // A life without data does not end the gap, and its end is not the cause.
         let (mut peer, _, _) = rig.connected().await;
+        peer.send(disconnect(800)).await;
+        assert_eq!(rig.seen().await, Seen::Frame(conn, 10));
+        let (_, _, second_cause, _) = rig.down().await;
+        assert_ne!(first_cause, second_cause);
+
+        let (mut peer, _, _) = rig.connected().await;
+        peer.send(Message::binary(vec![7, 8, 0, 2, 0, 0, 0, 0]))
+            .await;
+        assert_eq!(rig.seen().await, Seen::Frame(conn, 8));
+        assert!(matches!(rig.seen().await, Seen::MarketState(..)));
         peer.send(Message::binary(ticker(NIFTY, 2.0))).await;
         for expected in [
             Seen::Gap(
                 conn,
                 Gap {
                     from: tick(1),
-                    to: tick(2),
+                    to: tick(5),
+                    cause: first_cause,
                 },
             ),
             Seen::Frame(conn, 16),
@@ -152,13 +176,16 @@ fn a_gap_lasts_from_the_last_frame_to_the_first_one_after() {
         ] {
             assert_eq!(rig.seen().await, expected);
         }
+        // It is told once.
+        peer.send(Message::binary(ticker(NIFTY, 2.0))).await;
+        assert_eq!(rig.seen().await, Seen::Frame(conn, 16));
     });
 }
 
 #[test]
 fn what_comes_before_a_goodbye_in_a_frame_is_kept() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, _) = rig.connected().await;
         let goodbye = disconnect(800).into_data();
         peer.send(Message::binary(
@@ -187,6 +214,7 @@ pub(crate) fn deaf() -> impl Sink {
             None
         }
         fn apply(&mut self, _: ConnId, _: &Target, _: Now, _: &Update) {}
+        fn market_state(&mut self, _: ConnId, _: Now, _: Segment, _: MarketState) {}
         fn gap(&mut self, _: ConnId, _: Gap) {}
         fn frame(&mut self, _: ConnId, _: Now, _: &Bytes) {}
         fn undecoded(&mut self, _: ConnId, _: Now, _: u8, _: &[u8]) {}

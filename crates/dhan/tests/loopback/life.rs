@@ -1,12 +1,15 @@
 //! Coming up, going down, coming back, leaving.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::{SinkExt, StreamExt};
-use strikewire_broker::{Capabilities, ConnEvent, DownCause, Feed, port};
+use strikewire_broker::{Capabilities, ConnEvent, DownCause, Fault, Feed, Notice, port};
 use strikewire_dhan::connection::Phase;
-use strikewire_dhan::{DhanFeed, Error, FeedConfig, Limits, TokenSource};
+use strikewire_dhan::{DhanFeed, Ended, Error, FeedConfig, Limits, TokenSource};
 use strikewire_types::{ConnId, Epoch};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -19,7 +22,7 @@ use crate::support::{
 #[test]
 fn every_connection_asks_with_the_documented_query() {
     on_runtime(async {
-        let mut rig = Rig::new(5, patient()).await;
+        let mut rig = Rig::new(5, &patient()).await;
         let mut conns = BTreeSet::new();
         let mut peers = Vec::new();
         for _ in 0..5 {
@@ -44,7 +47,7 @@ fn every_connection_asks_with_the_documented_query() {
 #[test]
 fn a_batch_is_written_and_then_the_connection_is_ready_again() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, epoch) = rig.connected().await;
         for _ in 0..3 {
             rig.link.send(batch(conn, epoch, &[NIFTY, OPTION]));
@@ -64,12 +67,17 @@ fn a_batch_is_written_and_then_the_connection_is_ready_again() {
 #[test]
 fn a_batch_for_another_life_is_ignored() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, first) = rig.connected().await;
         peer.send(disconnect(800)).await;
         assert!(matches!(
             rig.down().await,
-            (_, Epoch(1), DownCause::Disconnected { code: 800 }, Some(_))
+            (
+                _,
+                Epoch(1),
+                DownCause::Disconnected { code: 800, .. },
+                Some(_)
+            )
         ));
         // Made for the first life, arrives while it is down or in the next one.
         rig.link.send(batch(conn, first, &[NIFTY]));
@@ -91,7 +99,7 @@ fn a_batch_for_another_life_is_ignored() {
 #[test]
 fn a_polite_close_is_no_end() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, conn, epoch) = rig.connected().await;
         let frame = CloseFrame {
             code: CloseCode::Away,
@@ -105,6 +113,7 @@ fn a_polite_close_is_no_end() {
             DownCause::Closed("code 1001, maintenance".to_owned())
         );
         assert!(retry_in.is_some());
+        assert_eq!(rig.stats.ends(conn), [(Ended::CloseFrame, 1)]);
         let (_, _, next) = rig.connected().await;
         assert!(next > epoch);
     });
@@ -113,7 +122,7 @@ fn a_polite_close_is_no_end() {
 #[test]
 fn a_reset_is_no_end() {
     on_runtime(async {
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         for life in 1..=3 {
             let (peer, _, epoch) = rig.connected().await;
             assert_eq!(epoch, Epoch(life));
@@ -124,35 +133,39 @@ fn a_reset_is_no_end() {
             assert!(matches!(cause, DownCause::Closed(_)), "{cause}");
             assert!(retry_in.is_some());
         }
-        assert_eq!(
-            rig.stats.connection(ConnId::from_index(0)).unwrap().frames,
-            0
-        );
+        let conn = ConnId::from_index(0);
+        assert_eq!(rig.stats.connection(conn).unwrap().frames, 0);
+        assert_eq!(rig.stats.ends(conn), [(Ended::Reset, 3)]);
     });
 }
 
 #[test]
 fn a_goodbye_of_the_broker_is_answered_by_its_class() {
     on_runtime(async {
-        let limits = Limits {
-            contended: Duration::from_secs(20),
-            ..patient()
-        };
-        for (code, least) in [
-            (805, Some(Duration::from_secs(20))),
-            (807, Some(Duration::ZERO)),
-            (806, None),
-            (810, None),
+        for (code, fault, least) in [
+            (800, None, Some(0)),
+            (805, None, Some(30)),
+            (807, None, Some(30)),
+            (804, Some(Fault::TooMany), Some(5)),
+            (814, Some(Fault::BadRequest), Some(5)),
+            (806, None, None),
+            (810, None, None),
         ] {
-            let mut rig = Rig::new(1, limits).await;
+            let mut rig = Rig::new(1, &patient()).await;
             let (mut peer, conn, _) = rig.connected().await;
             peer.send(disconnect(code)).await;
             let (_, _, cause, retry_in) = rig.down().await;
-            assert_eq!(cause, DownCause::Disconnected { code });
-            match least {
+            assert_eq!(cause, DownCause::Disconnected { code, fault });
+            assert_eq!(rig.stats.ends(conn), [(Ended::Code(code), 1)]);
+            match least.map(Duration::from_secs) {
                 Some(least) => assert!(retry_in.unwrap() >= least, "{code}: {retry_in:?}"),
                 None => {
                     assert_eq!(retry_in, None, "{code}");
+                    assert!(matches!(
+                        rig.notice().await,
+                        Notice::Credentials { expires_in: None }
+                    ));
+                    assert!(matches!(rig.notice().await, Notice::TurnedAway(_)));
                     let stats = rig.stats.connection(conn).unwrap();
                     assert_eq!(stats.phase, Phase::Stopped);
                     // The feed itself goes on, until nobody wants it.
@@ -171,7 +184,7 @@ fn silence_ends_a_connection_and_a_ping_is_no_silence() {
             silence: Duration::from_secs(1),
             ..patient()
         };
-        let mut rig = Rig::new(2, limits).await;
+        let mut rig = Rig::new(2, &limits).await;
         let first = rig.accept().await;
         let second = rig.accept().await;
         rig.up().await;
@@ -198,7 +211,7 @@ fn silence_ends_a_connection_and_a_ping_is_no_silence() {
             "{cause}"
         );
         let other = ConnId::from_index(1 - conn.index());
-        assert_eq!(rig.stats.connection(other).unwrap().phase, Phase::Live);
+        assert_eq!(rig.stats.connection(other).unwrap().phase, Phase::Waiting);
     });
 }
 
@@ -206,54 +219,162 @@ fn silence_ends_a_connection_and_a_ping_is_no_silence() {
 fn an_upgrade_that_is_never_answered_is_given_up() {
     on_runtime(async {
         let limits = Limits {
-            connect: Duration::from_millis(50),
+            upgrade: Duration::from_millis(50),
             ..patient()
         };
-        let mut rig = Rig::new(1, limits).await;
+        let mut rig = Rig::new(1, &limits).await;
         let (_held, _) = rig.listener.accept().await.unwrap();
         let (_, epoch, cause, retry_in) = rig.down().await;
         assert_eq!(epoch, Epoch(1));
         assert_eq!(
             cause,
-            DownCause::Connect("no connection within 0.05 s".to_owned())
+            DownCause::Connect("connected, but no upgrade within 0.05 s".to_owned())
         );
         assert!(retry_in.is_some());
     });
 }
 
+/// Puts `token` into the file at `path`, at once.
+fn replace(path: &Path, token: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, token).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
 #[test]
-fn the_token_file_is_read_for_every_attempt() {
+fn the_token_file_is_read_for_every_attempt_and_another_token_ends_the_wait() {
     on_runtime(async {
+        let limits = Limits {
+            token_look: Duration::from_millis(20),
+            refused_token: Duration::from_secs(600),
+            ..patient()
+        };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        let mut rig = Rig::with_token(1, patient(), TokenSource::File(path.clone())).await;
+        let mut rig = Rig::with_token(1, &limits, TokenSource::File(path.clone())).await;
         let (_, epoch, cause, retry_in) = rig.down().await;
         assert_eq!(epoch, Epoch(1));
+        let name = path.display().to_string();
+        assert!(cause.to_string().contains(&name), "{cause}");
+        assert!(retry_in.unwrap() >= Duration::from_secs(600));
         assert!(
-            cause.to_string().contains(&path.display().to_string()),
-            "{cause}"
+            matches!(rig.notice().await, Notice::NoCredentials(words) if words.contains(&name))
         );
-        assert!(retry_in.is_some());
+        assert!(
+            matches!(rig.notice().await, Notice::Held { wait, .. } if wait >= Duration::from_secs(600))
+        );
 
-        // Attempts go on; those that had no token yet are reported before `Up`.
-        let replaced = dir.path().join("new");
-        std::fs::write(&replaced, "first\n").unwrap();
-        std::fs::rename(&replaced, &path).unwrap();
+        replace(&path, "first\n");
         let mut peer = rig.accept().await;
         assert!(peer.uri.contains("token=first&"), "{}", peer.uri);
+        assert_eq!(rig.notice().await, Notice::Credentials { expires_in: None });
+        assert!(matches!(
+            rig.notice().await,
+            Notice::Held {
+                wait: Duration::ZERO,
+                ..
+            }
+        ));
+        rig.up().await;
 
-        std::fs::write(&replaced, "second").unwrap();
-        std::fs::rename(&replaced, &path).unwrap();
+        // Refused, and still the same: nothing is tried until there is another one.
         peer.send(disconnect(807)).await;
+        let (_, _, cause, retry_in) = rig.down().await;
+        assert!(matches!(cause, DownCause::Disconnected { code: 807, .. }));
+        assert!(retry_in.unwrap() >= Duration::from_secs(600));
+        assert!(
+            matches!(rig.notice().await, Notice::NoCredentials(words) if words.contains("807"))
+        );
+        replace(&path, "the second");
+        let mut peer = rig.accept().await;
+        assert!(peer.uri.contains("token=the+second&"), "{}", peer.uri);
+        rig.up().await;
+
+        // Refused because there is another one already: tried again at once.
+        replace(&path, "the third");
+        peer.send(disconnect(807)).await;
+        let (_, _, _, retry_in) = rig.down().await;
+        assert!(
+            retry_in.unwrap() <= Duration::from_millis(10),
+            "{retry_in:?}"
+        );
         let peer = rig.accept().await;
-        assert!(peer.uri.contains("token=second&"), "{}", peer.uri);
+        assert!(peer.uri.contains("token=the+third&"), "{}", peer.uri);
+    });
+}
+
+/// A token as Dhan's are: a JSON Web Token, here with these claims.
+fn web_token(claims: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.{}",
+        part(r#"{"typ":"JWT"}"#),
+        part(claims),
+        part("signed")
+    )
+}
+
+#[test]
+fn another_token_moves_the_sockets_one_after_the_other() {
+    on_runtime(async {
+        let limits = Limits {
+            token_look: Duration::from_millis(20),
+            renewal: Duration::from_secs(600),
+            ..patient()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        // 2001-09-09, long ago, and 2200-01-01.
+        let (old, new) = (
+            web_token(r#"{"exp":1000000000}"#),
+            web_token(r#"{"exp":7258118400}"#),
+        );
+        std::fs::write(&path, &old).unwrap();
+        let mut rig = Rig::with_token(2, &limits, TokenSource::File(path.clone())).await;
+        let (first, first_conn, _) = rig.connected().await;
+        let (second, second_conn, _) = rig.connected().await;
+        assert_eq!(
+            rig.notice().await,
+            Notice::Credentials {
+                expires_in: Some(Duration::ZERO)
+            }
+        );
+        assert!(first.uri.contains(&old) && second.uri.contains(&old));
+
+        replace(&path, &new);
+        assert!(matches!(
+            rig.notice().await,
+            Notice::Credentials { expires_in: Some(left) } if left > Duration::from_secs(86_400)
+        ));
+        let expires = rig.stats.token_expires_at().unwrap();
+        assert_eq!(expires.as_seconds(), 7_258_118_400);
+        let mut peers = [first, second];
+        for (index, conn) in [first_conn, second_conn].into_iter().enumerate() {
+            assert_eq!(peers[index].text().await, r#"{"RequestCode":12}"#);
+            let (down, _, cause, retry_in) = rig.down().await;
+            assert_eq!((down, cause), (conn, DownCause::Renewed));
+            assert_eq!(retry_in, Some(Duration::ZERO));
+            // Until the broker has answered the close, or a second has passed.
+            let ended = peers[index].socket.next().await;
+            assert!(matches!(ended, Some(Ok(Message::Close(_)))), "{ended:?}");
+            assert!(peers[index].socket.next().await.is_none());
+            let mut peer = rig.accept().await;
+            assert!(peer.uri.contains(&new), "{}", peer.uri);
+            let (up, _) = rig.up().await;
+            assert_eq!(up, conn);
+            // The next one is moved when this one has brought data.
+            assert!(rig.link.try_event().is_none());
+            peer.send(Message::binary(ticker(NIFTY, 1.0))).await;
+            peers[index] = peer;
+        }
+        assert_eq!(rig.stats.ends(first_conn), [(Ended::Renewed, 1)]);
     });
 }
 
 #[test]
 fn leaving_is_polite_and_does_not_wait_for_long() {
     on_runtime(async {
-        let mut rig = Rig::new(2, patient()).await;
+        let mut rig = Rig::new(2, &patient()).await;
         let mut polite = rig.accept().await;
         let _rude = rig.accept().await;
         rig.up().await;
@@ -345,7 +466,7 @@ fn a_configuration_that_cannot_work_is_refused() {
 #[test]
 fn data_goes_on_while_another_connection_is_down() {
     on_runtime(async {
-        let mut rig = Rig::new(2, patient()).await;
+        let mut rig = Rig::new(2, &patient()).await;
         let mut first = rig.accept().await;
         let second = rig.accept().await;
         rig.up().await;

@@ -2,6 +2,8 @@
 //! code with the stand-in.
 
 mod data;
+mod encrypted;
+mod faults;
 mod life;
 mod secrets;
 mod support;

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use strikewire_broker::DownCause;
 use strikewire_dhan::{DhanFeed, FeedConfig, TokenSource};
+use strikewire_types::ConnId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{CLIENT, NIFTY, Rig, TOKEN, on_runtime, patient, ticker};
+use crate::support::{CLIENT, NIFTY, Rig, TOKEN, disconnect, on_runtime, patient, ticker};
+
+/// A token that looks otherwise in an address, and how it looks there.
+const STRANGE: (&str, &str) = ("s3cr3t&t0ken/+=", "s3cr3t%26t0ken%2F%2B%3D");
 
 /// Everything that this process logs, at every level and through `log` too.
 #[derive(Clone, Default)]
@@ -39,10 +43,14 @@ impl<'a> MakeWriter<'a> for Logged {
 
 /// How the broker's end of an attempt can be rude, told with the token in every
 /// place that it has.
-const ANSWERS: [(&str, &str); 9] = [
+const ANSWERS: [(&str, &str); 10] = [
     (
         "429",
         "HTTP/1.1 429 Too Many {TOKEN}\r\nX-Token: {TOKEN}\r\nContent-Length: 26\r\n\r\n{TOKEN}",
+    ),
+    (
+        "429",
+        "HTTP/1.1 429 {ENCODED}\r\nRetry-After: {TOKEN}\r\nSet-Cookie: token={ENCODED}\r\n\r\n",
     ),
     (
         "401",
@@ -79,19 +87,29 @@ fn no_failure_shows_the_token() {
     log::info!("log is heard");
     let mut shown = String::new();
     on_runtime(async {
-        for (what, answer) in ANSWERS {
-            let mut rig = Rig::new(1, patient()).await;
+        let tokens = [(TOKEN, TOKEN), STRANGE];
+        let all = ANSWERS
+            .iter()
+            .flat_map(|answer| tokens.map(|token| (answer, token)));
+        for (&(what, answer), (token, encoded)) in all {
+            let source = TokenSource::Fixed(token.into());
+            let mut rig = Rig::with_token(1, &patient(), source).await;
             let (mut stream, _) = rig.listener.accept().await.unwrap();
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 request.push(stream.read_u8().await.unwrap());
             }
             assert!(
-                String::from_utf8(request).unwrap().contains(TOKEN),
+                String::from_utf8(request).unwrap().contains(encoded),
                 "the server is asked with it"
             );
             stream
-                .write_all(answer.replace("{TOKEN}", TOKEN).as_bytes())
+                .write_all(
+                    answer
+                        .replace("{TOKEN}", token)
+                        .replace("{ENCODED}", encoded)
+                        .as_bytes(),
+                )
                 .await
                 .unwrap();
             drop(stream);
@@ -111,10 +129,60 @@ fn no_failure_shows_the_token() {
                 other => panic!("{other:?}"),
             }
             shown += &format!("{what}: {cause} {cause:?}\n");
+            while let Some(notice) = rig.link.try_notice() {
+                shown += &format!("{notice:?}\n");
+            }
+            shown += &format!(
+                "{:?} {:?}\n",
+                rig.stats,
+                rig.stats.ends(ConnId::from_index(0))
+            );
         }
 
+        // A name that cannot be looked up, and a server without TLS.
+        for tls in [false, true] {
+            let mut rig = Rig::with(1, |config| {
+                config.url = match tls {
+                    true => config.url.replace("ws://", "wss://"),
+                    // No label of a name is that long, so nobody is asked for it.
+                    false => format!("ws://{}.invalid", "x".repeat(70)),
+                };
+            })
+            .await;
+            if tls {
+                let (mut stream, _) = rig.listener.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+                stream.write_all(TOKEN.as_bytes()).await.unwrap();
+            }
+            let (_, _, cause, _) = rig.down().await;
+            assert!(matches!(cause, DownCause::Connect(_)), "{cause}");
+            shown += &format!("{cause} {cause:?}\n");
+        }
+
+        // A token file that is a folder, and one that is empty.
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, " ").unwrap();
+        for path in [folder.path().to_owned(), empty] {
+            let mut rig = Rig::with_token(1, &patient(), TokenSource::File(path)).await;
+            let (_, _, cause, _) = rig.down().await;
+            shown += &format!("{cause} {cause:?} {:?}\n", rig.notice().await);
+        }
+
+        // Garbage, and a goodbye.
+        let mut rig = Rig::new(1, &patient()).await;
+        let (mut peer, _, _) = rig.connected().await;
+        peer.send(Message::binary(TOKEN.as_bytes().to_vec())).await;
+        peer.send(disconnect(807)).await;
+        let (_, _, cause, _) = rig.down().await;
+        shown += &format!("{cause} {cause:?}\n");
+        for _ in 0..3 {
+            shown += &format!("{:?}\n", rig.notice().await);
+        }
+        assert!(shown.contains("NoCredentials"), "{shown}");
+
         // Nobody listens.
-        let rig = Rig::new(1, patient()).await;
+        let rig = Rig::new(1, &patient()).await;
         let address = rig.listener.local_addr().unwrap();
         let Rig {
             listener, mut link, ..
@@ -129,7 +197,7 @@ fn no_failure_shows_the_token() {
         }
 
         // A connection that came up and is closed with the token in the broker's words.
-        let mut rig = Rig::new(1, patient()).await;
+        let mut rig = Rig::new(1, &patient()).await;
         let (mut peer, _, _) = rig.connected().await;
         peer.send(Message::text(TOKEN)).await;
         peer.send(Message::binary(ticker(NIFTY, 1.0))).await;

@@ -1,14 +1,15 @@
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use strikewire_broker::{
-    ConnEvent, DownCause, Error, Feed, Gap, Link, Sink, Target, Update, WireBatch, WireOp, port,
+    ConnEvent, DownCause, Error, Feed, Gap, Link, MarketState, Notice, Report, Sink, Target,
+    Update, WireBatch, WireOp, port,
 };
-use strikewire_dhan::{DhanFeed, FeedConfig, FeedStats, Limits, TokenSource};
+use strikewire_dhan::{BudgetConfig, DhanFeed, FeedConfig, FeedStats, Limits, TokenSource};
 use strikewire_types::{
     ConnId, Epoch, InstrumentKey, Mode, Mono, Now, PriceStep, Segment, Slot, Utc,
 };
@@ -30,6 +31,7 @@ pub(crate) enum Seen {
     Frame(ConnId, usize),
     Update(ConnId, InstrumentKey, Box<Update>),
     Undecoded(ConnId, u8, usize),
+    MarketState(ConnId, Segment, u32),
     Gap(ConnId, Gap),
     TurnDone,
 }
@@ -71,6 +73,10 @@ impl Sink for Recorder {
         self.tell(Seen::Update(conn, target.key, Box::new(*update)));
     }
 
+    fn market_state(&mut self, conn: ConnId, _: Now, segment: Segment, state: MarketState) {
+        self.tell(Seen::MarketState(conn, segment, state.code));
+    }
+
     fn gap(&mut self, conn: ConnId, gap: Gap) {
         self.tell(Seen::Gap(conn, gap));
     }
@@ -105,6 +111,7 @@ pub(crate) fn on_runtime(test: impl Future<Output = ()>) {
 pub(crate) fn patient() -> Limits {
     Limits {
         connect: Duration::from_secs(600),
+        upgrade: Duration::from_secs(600),
         silence: Duration::from_secs(600),
         first_backoff: Duration::from_millis(1),
         max_backoff: Duration::from_millis(1),
@@ -112,31 +119,58 @@ pub(crate) fn patient() -> Limits {
     }
 }
 
+/// A budget that is never used up, and no spacing.
+pub(crate) fn plenty() -> BudgetConfig {
+    BudgetConfig {
+        size: 10_000,
+        spacing: Duration::ZERO,
+        ..BudgetConfig::default()
+    }
+}
+
 /// A feed that runs, and the ends that a test holds.
 pub(crate) struct Rig {
     pub(crate) listener: TcpListener,
     pub(crate) link: Link,
+    /// Events that came while a notice was waited for.
+    pub(crate) events: VecDeque<ConnEvent>,
     pub(crate) seen: UnboundedReceiver<Seen>,
     pub(crate) stats: Arc<FeedStats>,
     pub(crate) feed: JoinHandle<Result<(), Error>>,
 }
 
 impl Rig {
-    pub(crate) async fn new(connections: usize, limits: Limits) -> Self {
-        Self::with_token(connections, limits, TokenSource::Fixed(TOKEN.into())).await
+    pub(crate) async fn new(connections: usize, limits: &Limits) -> Self {
+        Self::with(connections, |config| config.limits = *limits).await
     }
 
-    pub(crate) async fn with_token(connections: usize, limits: Limits, token: TokenSource) -> Self {
+    pub(crate) async fn with_token(
+        connections: usize,
+        limits: &Limits,
+        token: TokenSource,
+    ) -> Self {
+        let change = |config: &mut FeedConfig| {
+            config.limits = *limits;
+            config.token = token;
+        };
+        Self::with(connections, change).await
+    }
+
+    /// A feed of so many connections, with patient limits and attempts in plenty, changed
+    /// by `change`.
+    pub(crate) async fn with(connections: usize, change: impl FnOnce(&mut FeedConfig)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let feed = DhanFeed::new(FeedConfig {
+        let mut config = FeedConfig {
             url: format!("ws://{}", listener.local_addr().unwrap()),
             client_id: CLIENT.to_owned(),
-            token,
+            token: TokenSource::Fixed(TOKEN.into()),
             connections,
-            limits,
+            limits: patient(),
+            budget: plenty(),
             ..FeedConfig::default()
-        })
-        .unwrap();
+        };
+        change(&mut config);
+        let feed = DhanFeed::new(config).unwrap();
         let (tell, seen) = unbounded_channel();
         let targets = [NIFTY, OPTION].into_iter().zip(0..).map(|(key, slot)| {
             let step = PriceStep::from_raw(500);
@@ -159,9 +193,19 @@ impl Rig {
         Self {
             listener,
             link,
+            events: VecDeque::new(),
             seen,
             stats,
             feed: tokio::task::spawn_local(feed.run(port, sink)),
+        }
+    }
+
+    pub(crate) async fn notice(&mut self) -> Notice {
+        loop {
+            match self.link.report().await.expect("the feed runs") {
+                Report::Notice(notice) => return notice,
+                Report::Conn(event) => self.events.push_back(event),
+            }
         }
     }
 
@@ -172,7 +216,10 @@ impl Rig {
     }
 
     pub(crate) async fn event(&mut self) -> ConnEvent {
-        self.link.event().await.expect("the feed runs")
+        match self.events.pop_front() {
+            Some(event) => event,
+            None => self.link.event().await.expect("the feed runs"),
+        }
     }
 
     /// Waits for `Up` and `Ready`, whatever the connection.
