@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use strikewire_dhan_sim::market::MarketConfig;
-use strikewire_dhan_sim::{Config, SimHandle, SimServer};
+use strikewire_dhan_sim::script::Script;
+use strikewire_dhan_sim::{Config, ModeSemantics, SimHandle, SimServer};
 use strikewire_registry::Registry;
 use strikewire_types::{Clock, ClockSpec, ParseError, ist_date};
 use tracing_subscriber::EnvFilter;
@@ -52,6 +53,14 @@ pub(crate) struct SimArguments {
     /// Packets in one frame at most; the official Python client decodes only the first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = packets)]
     packets_per_frame: usize,
+    /// What several modes of one instrument mean, which the broker does not say: set (the
+    /// highest is sent, an unsubscribe takes its own mode away), last (the last subscribe
+    /// replaces), or any-unsubscribe (a set, but any unsubscribe drops the instrument)
+    #[arg(long, value_name = "RULE", default_value_t)]
+    modes: ModeSemantics,
+    /// A script of faults in TOML: what goes wrong when. docs/DHAN.md has the keys
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
@@ -68,6 +77,10 @@ pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
         Some(file) => prices::load(file, &registry)?,
         None => HashMap::new(),
     };
+    let script = match &arguments.script {
+        Some(file) => faults(file)?,
+        None => Script::default(),
+    };
     let config = Config {
         market: MarketConfig {
             seed: arguments.seed,
@@ -76,6 +89,8 @@ pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
             prices,
         },
         packets_per_frame: arguments.packets_per_frame,
+        modes: arguments.modes,
+        script,
         ..Config::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -83,6 +98,13 @@ pub(crate) fn run(arguments: &SimArguments) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(serve(arguments, registry, config))
+}
+
+fn faults(file: &Path) -> anyhow::Result<Script> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    text.parse()
+        .with_context(|| format!("cannot use {}", file.display()))
 }
 
 async fn serve(
@@ -114,9 +136,14 @@ fn banner(arguments: &SimArguments, registry: &Registry, server: &SimServer) -> 
     let clock = arguments
         .clock
         .map_or_else(|| "the system's".to_owned(), |clock| clock.to_string());
+    let faults = match &arguments.script {
+        Some(file) => format!("Faults of {}\n", file.display()),
+        None => String::new(),
+    };
     format!(
         "Stand-in for the Dhan feed on {url}\n\
          {} instruments of {file} as of {}, clock {clock}, seed {}\n\
+         {faults}\
          \n\
          Any client id and token will do:\n\
          \x20 any client   {url}?version=2&authType=2&clientId=1&token=any\n\

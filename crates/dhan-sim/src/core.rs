@@ -43,28 +43,53 @@
 //! | unsubscribing what is not held in that mode | counted |
 //! | code 11, of the first version | ignored |
 //!
-//! Modes of an instrument are a set; what is sent follows the highest one.
+//! What several modes of an instrument mean is also unknown, see
+//! [`ModeSemantics`](crate::ModeSemantics).
+//!
+//! # Faults
+//!
+//! The core plays the faults of its script and those that are [injected](Core::inject).
+//! What cannot be seen in frames is said in [`Output`]s: a reset, a close frame, and
+//! [`Transport`], how the bytes go. Pings are the caller's, every ten seconds, as long
+//! as [`Transport::pings`] says so. Faults begin and end when the core is called; call
+//! it at [`poll_timeout`](Core::poll_timeout) where that matters.
 
+mod agenda;
+mod connect;
+mod effects;
+mod incidents;
+mod output;
 mod packets;
+mod requests;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wheel;
 
 use core::fmt;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use strikewire_dhan::wire::{Reason, RequestCode, SubscribeRequest};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use strikewire_dhan::wire::{Reason, RequestCode};
 use strikewire_registry::Registry;
-use strikewire_types::{InstrumentKey, Mode, Now, Price, Segment};
+use strikewire_types::{InstrumentKey, Mode, Mono, Now, Price, Segment};
+use zerocopy::{Immutable, IntoBytes};
 
 use crate::Config;
 use crate::counters::Report;
-use crate::market::Market;
+use crate::faults::Fault;
+use crate::market::{Market, Quote};
+use agenda::Agenda;
+pub use connect::Refusal;
+use effects::Effects;
+pub use output::{Output, Transport};
+pub(crate) use packets::packets_in;
 pub use session::ModeSet;
 use session::Session;
+use tokens::Tokens;
 use wheel::{Due, Wheel};
 
 /// A connection, numbered from 1 in the order they came.
@@ -85,28 +110,19 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What to do with a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Send a binary frame.
-    Frame(Bytes),
-    /// Close it; nothing follows.
-    Close,
-}
-
-/// A connection that is not taken, answered with an HTTP status instead of the
-/// upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("refused with status {status}: {reason}")]
-pub struct Refusal {
-    /// 400 or 401.
-    pub status: u16,
-    /// What is missing.
-    pub reason: &'static str,
+/// Who holds an instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// On which connection.
+    pub session: SessionId,
+    /// In which modes.
+    pub modes: ModeSet,
+    /// Since when, without a break.
+    pub since: Now,
 }
 
 /// Something a client did or that was done to it, for tests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {
     /// When.
     pub at: Now,
@@ -117,7 +133,7 @@ pub struct LogEntry {
 }
 
 /// What a [`LogEntry`] is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// It connected.
@@ -133,6 +149,8 @@ pub enum Event {
     Left,
     /// It was disconnected.
     Disconnected(Reason),
+    /// A fault befell it.
+    Fault(Fault),
     /// Its connection ended.
     Closed,
 }
@@ -150,6 +168,21 @@ pub struct Core {
     queue: Vec<(SessionId, Output)>,
     report: Report,
     log: VecDeque<LogEntry>,
+    /// Packets sent, by instrument and in all.
+    sent: hashbrown::HashMap<InstrumentKey, u64, foldhash::fast::RandomState>,
+    packets: u64,
+    start: Mono,
+    /// The latest time it was told.
+    now: Mono,
+    rng: Pcg64,
+    agenda: Agenda,
+    tokens: Tokens,
+    /// Faults that befall whoever connects.
+    common: Effects,
+    /// Faults of the account.
+    account: Effects,
+    /// When the agenda, a fault or a token asks for attention.
+    next_event: Option<Mono>,
 }
 
 impl Core {
@@ -158,8 +191,7 @@ impl Core {
     pub fn new(registry: Arc<Registry>, config: Config, now: Now) -> Self {
         let market = Market::new(registry, config.market.clone(), now.utc);
         let wheel = Wheel::starting_at(market.step());
-        Self {
-            config,
+        let mut core = Self {
             market,
             sessions: BTreeMap::new(),
             next: 1,
@@ -168,178 +200,20 @@ impl Core {
             queue: Vec::new(),
             report: Report::default(),
             log: VecDeque::new(),
-        }
-    }
-
-    /// Somebody connects; `query` is what follows the `?`.
-    ///
-    /// Beyond the limit of connections of this client id the oldest one is
-    /// disconnected with 805.
-    ///
-    /// # Errors
-    ///
-    /// A [`Refusal`] when parameters are missing or wrong.
-    pub fn handle_connect(&mut self, now: Now, query: &str) -> Result<SessionId, Refusal> {
-        let client = match self.admit(query) {
-            Ok(client) => client,
-            Err(refusal) => {
-                self.report.refused += 1;
-                return Err(refusal);
-            }
+            sent: hashbrown::HashMap::default(),
+            packets: 0,
+            start: now.mono,
+            now: now.mono,
+            rng: Pcg64::seed_from_u64(config.script.seed),
+            agenda: Agenda::new(&config.script, now),
+            tokens: Tokens::new(config.credentials.as_ref()),
+            common: Effects::default(),
+            account: Effects::default(),
+            next_event: None,
+            config,
         };
-        let same: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.client == client)
-            .map(|(id, _)| *id)
-            .collect();
-        let beyond = (same.len() + 1).saturating_sub(self.config.connections.max(1));
-        for oldest in same.into_iter().take(beyond) {
-            self.report.displaced += 1;
-            self.disconnect(now, oldest, Reason::TooManyConnections);
-        }
-        let id = SessionId(self.next);
-        self.next += 1;
-        self.report.connected += 1;
-        self.sessions.insert(id, Session::new(client));
-        self.note(now, id, Event::Connected);
-        Ok(id)
-    }
-
-    /// The client id of a query that is complete.
-    fn admit(&self, query: &str) -> Result<String, Refusal> {
-        let refuse = |status, reason| Err(Refusal { status, reason });
-        let mut parameters = BTreeMap::new();
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            parameters.insert(name.into_owned(), value.into_owned());
-        }
-        let get = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
-        if get("version") != "2" {
-            return refuse(400, "version must be 2");
-        }
-        if get("authType") != "2" {
-            return refuse(400, "authType must be 2");
-        }
-        if get("token").is_empty() {
-            return refuse(401, "token is missing");
-        }
-        if get("clientId").is_empty() {
-            return refuse(401, "clientId is missing");
-        }
-        if let Some(wanted) = &self.config.credentials
-            && (wanted.client_id != get("clientId") || wanted.token != get("token"))
-        {
-            return refuse(401, "clientId and token are not the expected ones");
-        }
-        Ok(get("clientId").to_owned())
-    }
-
-    /// A text message from a connection. Whatever it is, it is answered or counted.
-    pub fn handle_text(&mut self, now: Now, id: SessionId, text: &str) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.counters.messages += 1;
-        self.market.advance(now);
-        match self.request(now, id, text) {
-            Ok(()) => {}
-            Err(reason) => {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.counters.invalid += 1;
-                }
-                self.disconnect(now, id, reason);
-            }
-        }
-    }
-
-    fn request(&mut self, now: Now, id: SessionId, text: &str) -> Result<(), Reason> {
-        let request: SubscribeRequest =
-            serde_json::from_str(text).map_err(|_| Reason::InvalidRequest)?;
-        let code = RequestCode::from_code(request.request_code).ok_or(Reason::InvalidRequest)?;
-        let Some(mode) = code.mode() else {
-            if code == RequestCode::Disconnect {
-                self.note(now, id, Event::Left);
-                self.finish(id);
-                self.queue.push((id, Output::Close));
-            }
-            return Ok(());
-        };
-        let list = &request.instrument_list;
-        if list.is_empty() || request.instrument_count != list.len() {
-            return Err(Reason::InvalidRequest);
-        }
-        let mut keys = Vec::with_capacity(list.len());
-        for instrument in list {
-            if instrument.exchange_segment.parse::<Segment>().is_err() {
-                return Err(Reason::InvalidRequest);
-            }
-            keys.push(instrument.key().ok_or(Reason::InvalidSecurityId)?);
-        }
-        if self.config.log > 0 {
-            self.note(
-                now,
-                id,
-                Event::Request {
-                    code,
-                    keys: keys.clone(),
-                },
-            );
-        }
-        if keys.len() > self.config.per_message {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.counters.oversized += 1;
-            }
-            return Err(Reason::TooManyInstruments);
-        }
-        if code.is_subscribe() {
-            self.subscribe(id, mode, &keys)
-        } else {
-            self.unsubscribe(id, mode, &keys);
-            Ok(())
-        }
-    }
-
-    fn subscribe(
-        &mut self,
-        id: SessionId,
-        mode: Mode,
-        keys: &[InstrumentKey],
-    ) -> Result<(), Reason> {
-        for &key in keys {
-            let Some(session) = self.sessions.get_mut(&id) else {
-                return Ok(());
-            };
-            if session.held.len() >= self.config.instruments && !session.held.contains_key(&key) {
-                return Err(Reason::TooManyInstruments);
-            }
-            self.generation += 1;
-            let (modes, is_new) = session.add(key, mode, self.generation);
-            let Some(quote) = self.market.quote(key) else {
-                continue;
-            };
-            let size = self.config.packets_per_frame;
-            if key.segment == Segment::IdxI {
-                session.send(id, &packets::prev_close(&quote), size, &mut self.queue);
-            }
-            session.send_quote(id, &quote, modes, size, &mut self.queue);
-            if is_new && let Some(at) = self.market.next_trade(key) {
-                self.wheel.push(Due {
-                    at,
-                    session: id,
-                    key,
-                    generation: self.generation,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn unsubscribe(&mut self, id: SessionId, mode: Mode, keys: &[InstrumentKey]) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            for &key in keys {
-                session.remove(key, mode);
-            }
-        }
+        core.plan();
+        core
     }
 
     /// The connection is gone.
@@ -354,6 +228,7 @@ impl Core {
     /// sent once, as it is now, to whom holds it. What waits to be sent goes to `out`,
     /// in order for each connection.
     pub fn poll(&mut self, now: Now, out: &mut Vec<(SessionId, Output)>) {
+        self.catch_up(now);
         let step = self.market.advance(now);
         for due in self.wheel.take_until(step) {
             let Some(session) = self.sessions.get_mut(&due.session) else {
@@ -362,14 +237,16 @@ impl Core {
             let Some(modes) = session.modes_of(due.key, due.generation) else {
                 continue;
             };
-            if let Some(quote) = self.market.quote(due.key) {
-                let size = self.config.packets_per_frame;
-                session.send_quote(due.session, &quote, modes, size, &mut self.queue);
+            if !session.behaviour.out_of_hours
+                && let Some(quote) = self.market.quote(due.key)
+            {
+                self.send_quote(now, due.session, quote, modes);
             }
             if let Some(at) = self.market.next_trade(due.key) {
                 self.wheel.push(Due { at, ..due });
             }
         }
+        self.make_noise();
         self.flush(out);
     }
 
@@ -377,27 +254,95 @@ impl Core {
     /// stays as it is: these are answers, not ticks.
     pub fn flush(&mut self, out: &mut Vec<(SessionId, Output)>) {
         for (id, session) in &mut self.sessions {
-            session.flush(*id, &mut self.queue);
+            session.flush(*id, self.now, &mut self.queue);
         }
         out.append(&mut self.queue);
     }
 
+    /// Sends what the highest of `modes` asks for.
+    fn send_quote(&mut self, now: Now, id: SessionId, mut quote: Quote, modes: ModeSet) {
+        if let Some(session) = self.sessions.get(&id) {
+            quote.traded_at = quote.traded_at.saturating_add(session.behaviour.skew);
+        }
+        let key = quote.key;
+        let is_index = key.segment == Segment::IdxI;
+        match modes.highest() {
+            None => {}
+            Some(Mode::Ticker) => self.send(now, id, key, &packets::ticker(&quote)),
+            Some(Mode::Full) if !is_index => self.send(now, id, key, &packets::full(&quote)),
+            Some(Mode::Quote | Mode::Full) => {
+                self.send(now, id, key, &packets::quote(&quote));
+                if let Some(oi) = packets::oi(&quote) {
+                    self.send(now, id, key, &oi);
+                }
+            }
+        }
+    }
+
+    /// Sends a packet about `key`, unless a fault keeps it back.
+    fn send(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        key: InstrumentKey,
+        packet: &(impl IntoBytes + Immutable),
+    ) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        if session.is_counted_out() || self.agenda.is_counted_out(self.packets) {
+            self.trip(now, id);
+        }
+        // It may be gone now.
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.send(id, self.now, packet.as_bytes(), &mut self.queue) {
+            self.packets += 1;
+            *self.sent.entry(key).or_default() += 1;
+        }
+    }
+
     /// Says goodbye with a reason and closes.
     fn disconnect(&mut self, now: Now, id: SessionId, reason: Reason) {
+        let is_silent = self.is_silent(id);
         self.finish(id);
-        self.queue
-            .push((id, Output::Frame(packets::disconnect(reason))));
+        if !is_silent {
+            self.queue
+                .push((id, Output::Frame(packets::disconnect(reason))));
+        }
         self.queue.push((id, Output::Close));
         self.note(now, id, Event::Disconnected(reason));
     }
 
+    fn is_silent(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(&id);
+        session.is_some_and(|session| session.behaviour.is_silent())
+    }
+
     /// Takes the session out; what was to be sent stays queued.
     fn finish(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && !session.behaviour.is_silent()
+        {
+            session.flush_all(id, self.now, &mut self.queue);
+        }
+        self.drop_session(id);
+    }
+
+    /// Takes the session out, and what was to be sent with it.
+    fn drop_session(&mut self, id: SessionId) {
         if let Some(mut session) = self.sessions.remove(&id) {
-            session.flush(id, &mut self.queue);
             session.counters.instruments = 0;
             self.report.ended(id, session.counters);
+            self.agenda.end(id);
         }
+    }
+
+    /// After instruments were added.
+    fn note_peak(&mut self) {
+        let held = self.sessions.values().map(|session| session.held.len());
+        self.report.peak_instruments = self.report.peak_instruments.max(held.sum());
     }
 
     fn note(&mut self, at: Now, session: SessionId, event: Event) {
@@ -416,6 +361,51 @@ impl Core {
             Some(session) => session.counters.dropped += packets,
             None => self.report.ended_counters(id).dropped += packets,
         }
+    }
+
+    /// How the bytes of a connection go now; none once it has ended.
+    #[must_use]
+    pub fn transport(&self, id: SessionId) -> Option<Transport> {
+        let session = self.sessions.get(&id)?;
+        Some(session.behaviour.transport)
+    }
+
+    /// Ends every fault that lasts, also those of the account. What a script has in
+    /// store still comes, and tokens stay as they are.
+    pub fn clear_faults(&mut self, now: Now) {
+        self.catch_up(now);
+        self.common.clear();
+        self.account.clear();
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.effects.clear();
+                self.renew(now, id);
+            }
+        }
+        self.plan();
+    }
+
+    /// How many packets about an instrument were sent, to all connections together.
+    #[must_use]
+    pub fn sent(&self, key: InstrumentKey) -> u64 {
+        self.sent.get(&key).copied().unwrap_or(0)
+    }
+
+    /// Who holds an instrument, the oldest connection first.
+    #[must_use]
+    pub fn holders(&self, key: InstrumentKey) -> Vec<Holder> {
+        self.sessions
+            .iter()
+            .filter_map(|(id, session)| {
+                let (modes, since) = session.held_since(key)?;
+                Some(Holder {
+                    session: *id,
+                    modes,
+                    since,
+                })
+            })
+            .collect()
     }
 
     /// What every connection holds, unknown instruments included.

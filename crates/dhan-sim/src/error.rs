@@ -30,4 +30,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A script of faults that cannot be read.
+    #[error("script, line {line}: {problem}")]
+    Script {
+        /// Where, from 1 on.
+        line: usize,
+        /// What is wrong there, and what would have been accepted.
+        problem: String,
+    },
 }

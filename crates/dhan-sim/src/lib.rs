@@ -3,6 +3,7 @@
 //! - [`generate`] makes a master like the broker's, for any day, of any size;
 //! - [`market`] is a market of all its instruments, whose prices hang together;
 //! - [`core`] is the broker's protocol without sockets: connections, limits, packets;
+//! - [`faults`] are what can go wrong at the broker, [`script`] says when;
 //! - [`SimServer`] puts it on a socket. Clients reach it by URL as they reach the
 //!   broker.
 //!
@@ -36,13 +37,17 @@ mod config;
 pub mod core;
 mod counters;
 mod error;
+pub mod faults;
 #[cfg(test)]
 mod fixture;
 pub mod generate;
 pub mod market;
+pub mod rest;
+pub mod script;
 pub mod server;
 
-pub use config::{Config, Credentials};
+pub use config::{Config, Credentials, ModeSemantics};
 pub use counters::{Counters, Report};
 pub use error::Error;
+pub use rest::{RestCounters, RestFault, RestLimits};
 pub use server::{SimHandle, SimServer};

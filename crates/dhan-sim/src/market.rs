@@ -7,17 +7,31 @@
 //! with the same seed and start show the same ticks to whoever looks.
 //!
 //! Within a day high, low and volume only widen and grow. The day changes at midnight
-//! in India.
+//! in India, where prices jump by a gap and volumes start from 0. There are no closing
+//! hours.
+//!
+//! Options and their underlying keep put-call parity: call less put is the forward less
+//! the strike, discounted; the yearly cost of money in both is 6 %, and the forward is
+//! the price of the future with that expiry.
+//!
+//! The market remembers nothing, yet can be asked about the past: what a walk has gone
+//! through is walked again, and what was before the market opened is made to lead to
+//! where it opened, see [`Market::minutes`].
 //!
 //! The module knows no protocol and does no IO.
 
+mod activity;
+mod history;
 mod listing;
 mod mix;
+mod observe;
+mod past;
 mod premium;
 mod quote;
 #[cfg(test)]
 mod tests;
 mod time;
+mod track;
 mod walk;
 
 use core::fmt;
@@ -26,15 +40,17 @@ use std::sync::Arc;
 
 use hashbrown::hash_map::Entry;
 use jiff::civil::Date;
-use strikewire_registry::{Kind, Registry};
-use strikewire_types::{InstrumentKey, Now, Price, PriceStep, Utc, ist_date};
+use strikewire_registry::Registry;
+use strikewire_types::{InstrumentKey, Now, Price, Utc, ist_date};
 
-pub use quote::{Interest, Level, Quote};
+pub use quote::{Candle, Greeks, Interest, Level, Quote};
 
 use listing::{Book, Listing};
-use mix::{mix, unit};
-use time::{STEPS_PER_DAY, STEPS_PER_SECOND, day_of, step_of, unix_seconds};
-use walk::{Levels, Walk};
+use mix::mix;
+use observe::Observer;
+use time::{STEPS_PER_SECOND, day_of, first_step_of, step_of};
+use track::{Jump, Track};
+use walk::Walk;
 
 type Map<V> = hashbrown::HashMap<InstrumentKey, V, foldhash::fast::RandomState>;
 
@@ -98,32 +114,8 @@ pub struct Market {
     today: Date,
     listings: Map<Listing>,
     walks: Map<Track>,
-    /// When all prices jumped, and by which logarithm.
-    jumps: Vec<(u64, f64)>,
-}
-
-/// A walk, and its levels at the step they were last asked for.
-struct Track {
-    walk: Walk,
-    at: u64,
-    levels: Levels,
-    /// How many of the market's jumps it has made.
-    jumps: usize,
-}
-
-impl Track {
-    fn catch_up(&mut self, step: u64, jumps: &[(u64, f64)]) {
-        if self.at == step && self.jumps == jumps.len() {
-            return;
-        }
-        for (when, by) in jumps.iter().skip(self.jumps) {
-            self.walk.advance(*when);
-            self.walk.shift(*by);
-        }
-        self.walk.advance(step);
-        self.levels = self.walk.levels();
-        (self.at, self.jumps) = (step, jumps.len());
-    }
+    /// In the order of their time; those to come are gaps at openings.
+    jumps: Vec<Jump>,
 }
 
 impl fmt::Debug for Market {
@@ -189,16 +181,29 @@ impl Market {
     pub fn quote(&mut self, key: InstrumentKey) -> Option<Quote> {
         let (step, rate) = (self.step, self.rate);
         let (listing, track) = self.look(key)?;
-        Some(
-            Observer {
-                key,
-                listing,
-                levels: track.levels,
-                step,
-                period: listing.period(track.walk.home(), rate),
-            }
-            .quote(),
-        )
+        let mut observer = Observer {
+            key,
+            period: listing.period(track.home(), rate),
+            listing,
+            levels: track.levels(),
+            step,
+        };
+        Some(observer.quote())
+    }
+
+    /// What an option's price depends on; absent for everything else.
+    pub fn greeks(&mut self, key: InstrumentKey) -> Option<Greeks> {
+        let (listing, track) = self.look(key)?;
+        listing.greeks(track.levels().last)
+    }
+
+    /// Quantity traded on the day before, 0 for an index; absent when the registry does
+    /// not have it.
+    pub fn previous_volume(&mut self, key: InstrumentKey) -> Option<u32> {
+        let today = first_step_of(self.today);
+        let (listing, _) = self.look(key)?;
+        let lots = listing.lots_of(&listing.yesterday());
+        Some(listing.volume(today.saturating_sub(1), lots))
     }
 
     /// When the instrument trades next, later than now; absent when the registry does
@@ -206,14 +211,8 @@ impl Market {
     pub fn next_trade(&mut self, key: InstrumentKey) -> Option<Step> {
         let (step, rate) = (self.step, self.rate);
         let (listing, track) = self.look(key)?;
-        let period = listing.period(track.walk.home(), rate);
-        let window = step / period;
-        let this = trade_in(listing.salt, window, period);
-        Some(Step(if this > step {
-            this
-        } else {
-            trade_in(listing.salt, window + 1, period)
-        }))
+        let period = listing.period(track.home(), rate);
+        Some(Step(listing.trade_after(step, period)))
     }
 
     /// Moves an underlying to `price`, from where it goes on. What follows it follows
@@ -230,8 +229,7 @@ impl Market {
         let listing::Shape::Plain { base } = listing.shape else {
             return false;
         };
-        track.walk.put((price.as_f64() / base).ln());
-        track.levels = track.walk.levels();
+        track.put((price.as_f64() / base).ln());
         true
     }
 
@@ -239,9 +237,27 @@ impl Market {
     /// open does; what follows them follows. False, doing nothing, for a factor that is
     /// not a number above 0.
     pub fn move_prices(&mut self, factor: f64) -> bool {
+        self.add_jump(self.step, factor, false)
+    }
+
+    /// Makes every underlying open `day` at `factor` times its last price of the day
+    /// before, in place of the gap it would have opened with: 0.98 is a gap of 2 % down.
+    /// Of several for a day the last one counts. False, doing nothing, for a day that
+    /// has begun and a factor that is not a number above 0.
+    pub fn gap_at(&mut self, day: Date, factor: f64) -> bool {
+        let at = first_step_of(day);
+        if at <= self.step {
+            return false;
+        }
+        self.add_jump(at, factor, true)
+    }
+
+    fn add_jump(&mut self, at: u64, factor: f64, opens: bool) -> bool {
         let is_sound = factor.is_finite() && factor > 0.0;
         if is_sound {
-            self.jumps.push((self.step, factor.ln()));
+            let by = factor.ln();
+            let behind = self.jumps.partition_point(|jump| jump.at <= at);
+            self.jumps.insert(behind, Jump { at, by, opens });
         }
         is_sound
     }
@@ -264,7 +280,7 @@ impl Market {
     }
 
     /// Lists the instrument if need be, and catches its walk up.
-    fn look(&mut self, key: InstrumentKey) -> Option<(&Listing, &mut Track)> {
+    fn look(&mut self, key: InstrumentKey) -> Option<(&mut Listing, &mut Track)> {
         let listing = match self.listings.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
@@ -277,17 +293,11 @@ impl Market {
                 .registry
                 .by_key(listing.root)
                 .map_or(listing.kind, |root| root.kind());
-            let walk = Walk::new(
+            Track::new(Walk::new(
                 mix(self.seed, listing.root.to_bits()),
                 self.start,
                 self.sigma * listing::restlessness(kind),
-            );
-            Track {
-                levels: walk.levels(),
-                walk,
-                at: self.start,
-                jumps: 0,
-            }
+            ))
         });
         track.catch_up(self.step, &self.jumps);
         Some((listing, track))
@@ -296,151 +306,4 @@ impl Market {
 
 fn finite_or(value: f64, otherwise: f64) -> f64 {
     if value.is_finite() { value } else { otherwise }
-}
-
-/// The step of an instrument's trade in a window of `period` steps.
-const fn trade_in(salt: u64, window: u64, period: u64) -> u64 {
-    window * period + mix(salt, window) % period
-}
-
-/// One look at one instrument.
-struct Observer<'m> {
-    key: InstrumentKey,
-    listing: &'m Listing,
-    levels: Levels,
-    step: u64,
-    period: u64,
-}
-
-impl Observer<'_> {
-    fn quote(&self) -> Quote {
-        let Self {
-            listing, levels, ..
-        } = self;
-        let (high, low) = if listing.shape.is_inverse() {
-            (levels.low, levels.high)
-        } else {
-            (levels.high, levels.low)
-        };
-        let ltp = self.price(levels.last);
-        let (open, high, low) = (self.price(levels.open), self.price(high), self.price(low));
-        let traded = self.last_trade();
-        let random = mix(listing.salt, self.step);
-        let is_index = listing.kind == Kind::Index;
-        let depth = if is_index {
-            [Level::default(); 5]
-        } else {
-            self.depth(ltp, random)
-        };
-        // The five levels are the top of a larger book.
-        let all = 3 + (random >> 20) as u32 % 5;
-        let total = |side: fn(&Level) -> u32| all * depth.iter().map(side).sum::<u32>();
-        let average = (open.raw() + high.raw() + low.raw() + ltp.raw()) / 4;
-        Quote {
-            key: self.key,
-            ltp,
-            traded_at: unix_seconds(traded),
-            ltq: if is_index {
-                0
-            } else {
-                listing.lot.saturating_mul(1 + (random >> 8) as u32 % 3)
-            },
-            atp: if is_index {
-                Price::ZERO
-            } else {
-                Price::from_raw(average / 100 * 100).max(low)
-            },
-            volume: if is_index { 0 } else { self.volume() },
-            total_sell_qty: total(|level| level.ask_qty),
-            total_buy_qty: total(|level| level.bid_qty),
-            open,
-            high,
-            low,
-            prev_close: self.price(levels.prev_close),
-            interest: (!matches!(listing.kind, Kind::Index | Kind::Equity))
-                .then(|| self.interest()),
-            depth,
-            tick: PriceStep::from_raw(u32::try_from(listing.tick).unwrap_or(0)),
-        }
-    }
-
-    /// On the grid of ticks, and at least one of them.
-    fn price(&self, level: f64) -> Price {
-        let tick = self.listing.tick;
-        let rupees = self.listing.price(level);
-        Price::from_f64(rupees)
-            .unwrap_or(Price::ZERO)
-            .round_to(tick)
-            .max(Price::from_raw(tick))
-    }
-
-    fn last_trade(&self) -> u64 {
-        let (salt, period) = (self.listing.salt, self.period);
-        let window = self.step / period;
-        let this = trade_in(salt, window, period);
-        if this <= self.step {
-            this
-        } else {
-            trade_in(salt, window.saturating_sub(1), period)
-        }
-    }
-
-    /// Grows in proportion to the day, by a little more or less at each step.
-    fn volume(&self) -> u32 {
-        let listing = self.listing;
-        let passed = (self.step % STEPS_PER_DAY) as f64 + unit(mix(!listing.salt, self.step));
-        let lots = (listing.daily_lots as f64 * passed / STEPS_PER_DAY as f64) as u64;
-        u32::try_from(lots * u64::from(listing.lot)).unwrap_or(u32::MAX)
-    }
-
-    /// Rises and falls by a tenth in six hours.
-    fn interest(&self) -> Interest {
-        const CYCLE: u64 = STEPS_PER_DAY / 4;
-        let listing = self.listing;
-        let most = u64::from(u32::MAX / 4) / u64::from(listing.lot.max(1));
-        let lots = (200 + listing.salt % 20_000).min(most.max(10)) / 10;
-        let phase = (self.step + listing.salt % CYCLE) % CYCLE;
-        let wave = phase.min(CYCLE - phase) * 2 * lots / CYCLE;
-        let quantity = |lots: u64| u32::try_from(lots * u64::from(listing.lot)).unwrap_or(u32::MAX);
-        Interest {
-            now: quantity(9 * lots + wave),
-            high: quantity(10 * lots),
-            low: quantity(9 * lots),
-        }
-    }
-
-    /// The last price is the best bid or the best offer.
-    fn depth(&self, ltp: Price, random: u64) -> [Level; 5] {
-        let listing = self.listing;
-        let gap = listing.tick * (1 + self.period as i64 / 16);
-        let (below, above) = if random & 1 == 0 { (0, gap) } else { (gap, 0) };
-        let unit = if listing.kind == Kind::Equity {
-            10 * listing.lot
-        } else {
-            listing.lot
-        };
-        core::array::from_fn(|row| {
-            let random = mix(random, row as u64);
-            let away = gap * row as i64;
-            let bid = Price::from_raw(ltp.raw() - below - away);
-            let ask = Price::from_raw(ltp.raw() + above + away);
-            let lots = |bits: u64| {
-                unit.saturating_mul(1 + (bits % 40) as u32)
-                    .min(u32::MAX / 64)
-            };
-            let orders = |bits: u64| 1 + (bits % 12) as u16;
-            let mut level = Level {
-                ask,
-                ask_qty: lots(random >> 8),
-                ask_orders: orders(random >> 16),
-                ..Level::default()
-            };
-            if bid > Price::ZERO {
-                level.bid = bid;
-                level.bid_qty = lots(random >> 24);
-                level.bid_orders = orders(random >> 32);
-            }
-            level
-        })
-    }
 }

@@ -1,15 +1,19 @@
-//! The stand-in on a socket: a WebSocket server around [`Core`].
+//! The stand-in on a socket: a server around [`Core`]. Requests that ask to become a
+//! WebSocket are for the feed, all others for the REST side.
 //!
 //! The market runs on the given clock. Its quarter seconds are seconds of that clock,
 //! so at 60 times the speed an underlying makes 240 steps a second; what is sent is
 //! bounded by [`Config::poll_every`], which is real time, to one packet per instrument
 //! and poll. Pings every 10 s and the limit of 40 s on silence are real time too.
+//! Faults begin and end at a poll, or when a client connects or asks for something.
 
 mod connection;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
@@ -18,17 +22,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use strikewire_dhan::wire::{Header, length_of};
 use strikewire_registry::Registry;
-use strikewire_types::{Clock, InstrumentKey, Price};
+use strikewire_types::{Clock, InstrumentKey, Now, Price};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::Config;
-use crate::core::{Core, LogEntry, ModeSet, Output, SessionId};
+use crate::core::{Core, Holder, LogEntry, ModeSet, Output, SessionId, packets_in};
 use crate::counters::Report;
+use crate::faults::Incident;
+use wire::Control;
 
 /// A stand-in that listens.
 #[derive(Debug)]
@@ -44,12 +49,22 @@ struct Shared {
     state: Mutex<State>,
     /// Counts calls of `drop_all_connections`.
     drops: watch::Sender<u64>,
+    /// Locked before `state` where both are.
+    rest: Mutex<crate::rest::State>,
+    /// When it was made, for the limits of the REST side.
+    opened: Instant,
 }
 
 struct State {
     core: Core,
-    lines: HashMap<SessionId, mpsc::Sender<Bytes>>,
+    lines: HashMap<SessionId, Line>,
     out: Vec<(SessionId, Output)>,
+}
+
+/// The way to a connection's task. Dropping it lets that write what waits, and close.
+struct Line {
+    frames: mpsc::Sender<Bytes>,
+    control: Arc<Control>,
 }
 
 impl fmt::Debug for Shared {
@@ -94,6 +109,12 @@ impl SimServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
+    }
+
+    /// Where its REST calls are.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// To look into it and to interfere while it runs.
@@ -153,16 +174,18 @@ impl Shared {
                 out: Vec::new(),
             }),
             drops: watch::Sender::new(0),
+            rest: Mutex::default(),
+            opened: Instant::now(),
         }
     }
 
-    fn poll_every(&self) -> core::time::Duration {
+    fn poll_every(&self) -> Duration {
         self.state
             .lock()
             .core
             .config()
             .poll_every
-            .max(core::time::Duration::from_millis(1))
+            .max(Duration::from_millis(1))
     }
 
     /// Brings the market to the clock's time and hands out the ticks.
@@ -179,36 +202,65 @@ impl Shared {
         let done = act(state);
         state.core.flush(&mut state.out);
         for (id, output) in state.out.drain(..) {
+            let Some(line) = state.lines.get(&id) else {
+                continue;
+            };
             match output {
+                // A full queue belongs to a client that reads too slowly: it must not
+                // slow the others.
                 Output::Frame(frame) => {
-                    let Some(line) = state.lines.get(&id) else {
-                        continue;
-                    };
-                    // A full queue belongs to a client that reads too slowly: it must
-                    // not slow the others.
-                    if let Err(mpsc::error::TrySendError::Full(frame)) = line.try_send(frame) {
+                    if let Err(mpsc::error::TrySendError::Full(frame)) = line.frames.try_send(frame)
+                    {
                         state.core.count_dropped(id, packets_in(&frame));
                     }
+                    continue;
                 }
-                // The connection closes when it has written what is queued.
-                Output::Close => {
-                    state.lines.remove(&id);
+                Output::Transport(transport) => {
+                    line.control.set_transport(transport);
+                    continue;
                 }
+                Output::Close => {}
+                Output::CloseFrame { code, reason } => line.control.set_farewell(code, reason),
+                Output::Reset => line.control.reset(),
             }
+            // The connection closes when it has written what is queued.
+            state.lines.remove(&id);
         }
         done
     }
 }
 
-/// Packets of a frame made here.
-fn packets_in(mut frame: &[u8]) -> u64 {
-    let mut packets = 0;
-    while frame.len() >= Header::LEN {
-        let length = length_of(frame[0]).unwrap_or(frame.len()).min(frame.len());
-        frame = &frame[length.max(1)..];
-        packets += 1;
+/// What answers to REST requests are made from: the broker behind the feed, and the
+/// time.
+#[derive(Debug, Clone)]
+pub(crate) struct RestState {
+    shared: Arc<Shared>,
+}
+
+impl RestState {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
-    packets
+
+    /// The time of the stand-in's clock.
+    pub(crate) fn now(&self) -> Now {
+        self.shared.clock.now()
+    }
+
+    /// Does something with the core, under the lock. Do not keep others waiting.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Core) -> T) -> T {
+        self.shared.with(|state| act(&mut state.core))
+    }
+
+    /// What the REST side remembers. Lock it before the core.
+    pub(crate) fn rest(&self) -> &Mutex<crate::rest::State> {
+        &self.shared.rest
+    }
+
+    /// Real time since the stand-in was made.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.shared.opened.elapsed()
+    }
 }
 
 /// Looks into a [`SimServer`] and interferes with it.
@@ -218,6 +270,11 @@ pub struct SimHandle {
 }
 
 impl SimHandle {
+    /// The REST side, and what it answers from.
+    pub(crate) fn rest_state(&self) -> RestState {
+        RestState::new(Arc::clone(&self.shared))
+    }
+
     /// What every connection holds, see [`Core::wire_state`].
     #[must_use]
     pub fn wire_state(&self) -> BTreeMap<SessionId, BTreeMap<InstrumentKey, ModeSet>> {
@@ -234,6 +291,37 @@ impl SimHandle {
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
         self.shared.state.lock().core.log().cloned().collect()
+    }
+
+    /// How many packets about an instrument were sent, see [`Core::sent`].
+    #[must_use]
+    pub fn sent(&self, key: InstrumentKey) -> u64 {
+        self.shared.state.lock().core.sent(key)
+    }
+
+    /// Who holds an instrument since when, see [`Core::holders`].
+    #[must_use]
+    pub fn holders(&self, key: InstrumentKey) -> Vec<Holder> {
+        self.shared.state.lock().core.holders(key)
+    }
+
+    /// Brings a fault about, now, see [`Core::inject`].
+    pub fn inject(&self, incident: impl Into<Incident>) -> usize {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.core.inject(now, incident))
+    }
+
+    /// Ends every fault that lasts, see [`Core::clear_faults`].
+    pub fn clear_faults(&self) {
+        let now = self.shared.clock.now();
+        self.shared.with(|state| state.core.clear_faults(now));
+    }
+
+    /// From now on `token` is valid, see [`Core::set_token`].
+    pub fn set_token(&self, token: &str, grace: Duration) {
+        let now = self.shared.clock.now();
+        self.shared
+            .with(|state| state.core.set_token(now, token, grace));
     }
 
     /// Moves an underlying, see [`Market::set_price`](crate::market::Market::set_price).

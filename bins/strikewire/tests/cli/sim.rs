@@ -160,3 +160,51 @@ fn what_keeps_it_from_starting_is_named() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn faults_of_a_script_are_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.toml");
+    let text =
+        "[[fault]]\nkind = \"refuse\"\nstatus = 429\nretry_after = \"90s\"\nafter = \"0s\"\n";
+    std::fs::write(&script, text).unwrap();
+    let (_running, address) = start(&["--script", script.to_str().unwrap(), "--modes", "last"]);
+    let (_, refused) = connect(&address, "version=2&token=t&clientId=1&authType=2");
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+    assert!(
+        refused.to_lowercase().contains("\r\nretry-after: 90\r\n"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_script_that_is_wrong_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.toml");
+    std::fs::write(&script, "[[fault]]\nkind = \"stal\"\n").unwrap();
+    let script = script.to_str().unwrap();
+    let file = master().path();
+    for (path, words) in [
+        (script, ["line 2", "did you mean `stall`?"]),
+        ("/no/such/file", ["cannot read", "/no/such/file"]),
+    ] {
+        let ran = run(&[
+            "sim",
+            "--listen",
+            "127.0.0.1:0",
+            "--instruments",
+            file,
+            "--script",
+            path,
+        ]);
+        assert_eq!(ran.code, Some(1));
+        for word in [&words[..], &[path]].concat() {
+            assert!(ran.stderr.contains(word), "{word}: {ran:?}");
+        }
+    }
+    let ran = run(&["sim", "--instruments", file, "--modes", "sets"]);
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("any-unsubscribe"),
+        "{ran:?}"
+    );
+}

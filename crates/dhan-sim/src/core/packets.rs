@@ -1,8 +1,9 @@
 //! A quote as the wire has it.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use strikewire_dhan::wire::{
-    Disconnect, Full, Level, Oi, PrevClose, Quote, Reason, Ticker, wall_clock,
+    Disconnect, Full, Header, Level, MarketStatus, Oi, PrevClose, Quote, Reason, Ticker, length_of,
+    wall_clock,
 };
 use strikewire_types::{InstrumentKey, Price, Segment};
 use zerocopy::IntoBytes;
@@ -100,4 +101,30 @@ pub(super) fn disconnect(reason: Reason) -> Bytes {
         reason: reason.code().into(),
     };
     Bytes::copy_from_slice(packet.as_bytes())
+}
+
+/// Something about a market. Where others have a security id it has a number.
+pub(super) fn market_status(segment: Segment, state: u32) -> MarketStatus {
+    MarketStatus {
+        header: MarketStatus::header(InstrumentKey::new(segment, state)),
+    }
+}
+
+/// A packet that nobody knows, well-formed but for its code.
+pub(super) fn put_unknown(frame: &mut BytesMut, code: u8, length: u16) {
+    frame.put_u8(code);
+    frame.put_u16_le(length);
+    frame.put_bytes(0xee, usize::from(length).saturating_sub(3));
+}
+
+/// Packets of a frame made here.
+pub(crate) fn packets_in(mut frame: &[u8]) -> u64 {
+    let mut packets = 0;
+    while frame.len() >= Header::LEN {
+        let stated = usize::from(u16::from_le_bytes([frame[1], frame[2]]));
+        let length = length_of(frame[0]).unwrap_or(stated).max(Header::LEN);
+        frame = frame.get(length..).unwrap_or_default();
+        packets += 1;
+    }
+    packets
 }

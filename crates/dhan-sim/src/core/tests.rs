@@ -1,4 +1,7 @@
 mod day;
+mod faults;
+mod modes;
+mod scenarios;
 
 use core::time::Duration;
 
@@ -97,7 +100,8 @@ impl Bench {
                     got.frames += 1;
                     got.packets.extend(split(&frame));
                 }
-                Output::Close => got.closed = true,
+                Output::Transport(_) => {}
+                Output::Close | Output::CloseFrame { .. } | Output::Reset => got.closed = true,
             }
         }
         got

@@ -4,10 +4,13 @@ use jiff::civil::Date;
 use strikewire_registry::{Instrument, Kind, Registry};
 use strikewire_types::{Exchange, Expiry, InstrumentKey, OptionType, Price, SCALE, Segment};
 
+use super::activity::most_lots;
 use super::mix::{mix, unit};
-use super::premium::premium;
+use super::premium::{premium, slopes};
+use super::quote::Greeks;
 
-/// Yearly cost of carrying what a future is about.
+/// Yearly cost of money, simple: of carrying what a future is about, and of waiting for
+/// what an option pays.
 const CARRY: f64 = 0.06;
 
 /// What the market keeps of an instrument that somebody looked at.
@@ -22,12 +25,28 @@ pub(super) struct Listing {
     pub(super) shape: Shape,
     /// Random, its own.
     pub(super) salt: u64,
-    /// Contracts traded in a whole day, or shares over the lot.
-    pub(super) daily_lots: u64,
     /// Whether options follow its price, so that it trades at every step.
     pub(super) leads: bool,
-    /// Days from today to its expiry, 0 for cash: asked for at every look.
+    /// Contracts usually traded on this day, or shares over the lot.
+    daily_lots: u64,
+    /// Days from today to its expiry, less than 0 after it, 0 for cash.
     days: f64,
+    /// Prices that stay the same all day, with the levels they were made from.
+    open: (f64, Price),
+    prev_close: (f64, Price),
+}
+
+/// What a day's distance from the expiry makes of a price.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Terms {
+    /// To the expiry, 0 for cash.
+    days: f64,
+    /// Forward price over spot.
+    growth: f64,
+    /// Standard deviation of the underlying until the expiry, in rupees.
+    spread: f64,
+    /// What a rupee at the expiry is worth now.
+    discount: f64,
 }
 
 /// How a price comes from the level of the walk it follows.
@@ -45,25 +64,45 @@ pub(super) enum Shape {
         expiry: Date,
         /// Standard deviation of the underlying over a year, in rupees.
         spread: f64,
+        /// Whether the underlying is cash, so that its forward price is higher.
+        on_cash: bool,
     },
 }
 
 impl Shape {
-    /// The price in rupees at `level` so many `days` before the expiry, before it is
-    /// rounded.
-    fn price(&self, level: f64, days: f64) -> f64 {
-        match *self {
-            Self::Plain { base } => base * level,
-            Self::Carried { base, .. } => base * level * (1.0 + CARRY * days / 365.0),
+    /// So many days before the expiry.
+    fn terms(&self, days: f64) -> Terms {
+        let days = days.max(0.0);
+        let money = 1.0 + CARRY * days / 365.0;
+        let (growth, spread, discount) = match *self {
+            Self::Plain { .. } => (1.0, 0.0, 1.0),
+            Self::Carried { .. } => (money, 0.0, 1.0),
             Self::Option {
-                base,
-                strike,
-                side,
-                spread,
-                ..
+                spread, on_cash, ..
             } => {
                 let years = (days + 0.5) / 365.0;
-                premium(base * level, strike, spread * years.sqrt(), side)
+                let growth = if on_cash { money } else { 1.0 };
+                (growth, spread * years.sqrt(), money.recip())
+            }
+        };
+        Terms {
+            days,
+            growth,
+            spread,
+            discount,
+        }
+    }
+
+    /// The price in rupees at `level`, before it is rounded.
+    fn price(&self, level: f64, terms: &Terms) -> f64 {
+        match *self {
+            Self::Plain { base } => base * level,
+            Self::Carried { base, .. } => base * level * terms.growth,
+            Self::Option {
+                base, strike, side, ..
+            } => {
+                let forward = base * level * terms.growth;
+                terms.discount * premium(forward, strike, terms.spread, side)
             }
         }
     }
@@ -87,23 +126,17 @@ impl Shape {
     }
 
     /// Steps between two trades, when the underlying lives around `level`.
-    fn period(&self, level: f64, days: f64) -> f64 {
+    fn period(&self, level: f64, terms: &Terms) -> f64 {
         match *self {
             Self::Plain { .. } => 1.0,
-            Self::Carried { .. } => match days {
+            Self::Carried { .. } => match terms.days {
                 ..40.0 => 2.0,
                 40.0..75.0 => 4.0,
                 _ => 16.0,
             },
-            Self::Option {
-                base,
-                strike,
-                spread,
-                ..
-            } => {
-                let away = (strike - base * level).abs();
-                let widths = away / (spread * ((days + 0.5) / 365.0).sqrt());
-                let later = if days > 40.0 { 3.0 } else { 1.0 };
+            Self::Option { base, strike, .. } => {
+                let widths = (strike - base * level).abs() / terms.spread;
+                let later = if terms.days > 40.0 { 3.0 } else { 1.0 };
                 2.0 * later * (2.0 * widths.min(10.0)).exp2()
             }
         }
@@ -113,32 +146,117 @@ impl Shape {
 impl Listing {
     /// Another day begins.
     pub(super) fn set_today(&mut self, today: Date) {
-        self.days = self
-            .shape
-            .expiry()
-            .map_or(0.0, |expiry| days_between(today, expiry));
+        self.days = self.days_on(today);
+        self.daily_lots = self.lots_of(&self.today());
+        self.open.0 = f64::NAN;
+        self.prev_close.0 = f64::NAN;
     }
 
-    /// The price in rupees at `level`, before it is rounded.
-    pub(super) fn price(&self, level: f64) -> f64 {
-        self.shape.price(level, self.days)
+    /// Where it opened today, when the walk did at `level`.
+    pub(super) fn open(&mut self, level: f64) -> Price {
+        if self.open.0 != level {
+            self.open = (level, self.price(level, &self.today()));
+        }
+        self.open.1
+    }
+
+    /// Where it closed yesterday, when the walk did at `level`.
+    pub(super) fn prev_close(&mut self, level: f64) -> Price {
+        if self.prev_close.0 != level {
+            self.prev_close = (level, self.price(level, &self.yesterday()));
+        }
+        self.prev_close.1
+    }
+
+    fn days_on(&self, date: Date) -> f64 {
+        self.shape
+            .expiry()
+            .map_or(0.0, |expiry| days_between(date, expiry))
+    }
+
+    /// Of any day.
+    pub(super) fn terms(&self, date: Date) -> Terms {
+        self.shape.terms(self.days_on(date))
+    }
+
+    pub(super) fn today(&self) -> Terms {
+        self.shape.terms(self.days)
+    }
+
+    pub(super) fn yesterday(&self) -> Terms {
+        let one = if self.shape.expiry().is_some() {
+            1.0
+        } else {
+            0.0
+        };
+        self.shape.terms(self.days + one)
+    }
+
+    /// [`lots_of`](Self::lots_of) today.
+    pub(super) const fn daily_lots(&self) -> u64 {
+        self.daily_lots
+    }
+
+    /// Contracts usually traded on a day of these terms, or shares over the lot: a few at
+    /// each trade, in all less than the wire can count.
+    pub(super) fn lots_of(&self, terms: &Terms) -> u64 {
+        let trades = super::time::STEPS_PER_DAY / self.period_on(1.0, 1.0, terms);
+        (trades * (1 + self.salt % 4)).min(most_lots(self.lot))
+    }
+
+    /// On the grid of ticks, and at least one of them.
+    pub(super) fn price(&self, level: f64, terms: &Terms) -> Price {
+        Price::from_f64(self.shape.price(level, terms))
+            .unwrap_or(Price::ZERO)
+            .round_to(self.tick)
+            .max(Price::from_raw(self.tick))
+    }
+
+    /// Of an option, at `level`.
+    pub(super) fn greeks(&self, level: f64) -> Option<Greeks> {
+        let Shape::Option {
+            base,
+            strike,
+            side,
+            spread,
+            ..
+        } = self.shape
+        else {
+            return None;
+        };
+        let terms = self.today();
+        let slopes = slopes(base * level * terms.growth, strike, terms.spread, side);
+        let deviation = spread / base;
+        let years = (terms.days + 0.5) / 365.0;
+        Some(Greeks {
+            implied_volatility: 100.0 * deviation,
+            delta: slopes.delta * terms.growth * terms.discount,
+            gamma: slopes.gamma * terms.growth * terms.growth * terms.discount,
+            // The spread is in proportion to the deviation and to the root of the time.
+            vega: slopes.vega * terms.discount * terms.spread / (100.0 * deviation),
+            theta: -slopes.vega * terms.discount * terms.spread / (2.0 * 365.0 * years),
+        })
     }
 
     /// Steps between two trades, 1 to 240.
     pub(super) fn period(&self, level: f64, rate: f64) -> u64 {
+        self.period_on(level, rate, &self.today())
+    }
+
+    fn period_on(&self, level: f64, rate: f64, terms: &Terms) -> u64 {
         let period = match self.kind {
             // Shares nobody has options on, each at its own pace.
             Kind::Equity if !self.leads => 8.0 + 56.0 * unit(self.salt),
             // Futures nobody has options on.
             kind if kind.is_future() && !self.leads => 4.0 + 12.0 * unit(self.salt),
-            _ => self.shape.period(level, self.days),
+            _ => self.shape.period(level, terms),
         };
         (period / rate).round().clamp(1.0, 240.0) as u64
     }
 }
 
 fn days_between(today: Date, expiry: Date) -> f64 {
-    f64::from(today.until(expiry).map_or(0, |span| span.get_days().max(0)))
+    f64::from(today.until(expiry).map_or(0, |span| span.get_days()))
 }
 
 /// Starting prices, as far as they are known before anybody asks.
@@ -255,15 +373,13 @@ impl Book {
             root,
             shape,
             salt,
-            daily_lots: 0,
             leads,
+            daily_lots: 0,
             days: 0.0,
+            open: (f64::NAN, Price::ZERO),
+            prev_close: (f64::NAN, Price::ZERO),
         };
         listing.set_today(today);
-        // A few contracts at each trade, in all less than the wire can count.
-        let trades = super::time::STEPS_PER_DAY / listing.period(1.0, 1.0);
-        let most = u64::from(u32::MAX / 2) / u64::from(lot.max(1));
-        listing.daily_lots = (trades * (1 + salt % 4)).min(most);
         listing
     }
 
@@ -308,6 +424,7 @@ impl Book {
                     side,
                     expiry: expiry.date(),
                     spread: base * yearly_spread(instrument.kind()),
+                    on_cash: underlying.is_some_and(|held| !held.kind().is_future()),
                 }
             }
             (Some(expiry), ..) if underlying.is_some() => Shape::Carried {

@@ -45,6 +45,58 @@ pub struct Interest {
     pub high: u32,
     /// Lowest of the day.
     pub low: u32,
+    /// At the end of the day before.
+    pub prev: u32,
+}
+
+/// What an option's price depends on, by the market's own formula.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Greeks {
+    /// Percent a year.
+    pub implied_volatility: f64,
+    /// Change of the price with the underlying's.
+    pub delta: f64,
+    /// Change of delta with the underlying's price.
+    pub gamma: f64,
+    /// Change of the price over a day.
+    pub theta: f64,
+    /// Change of the price with a percent of volatility.
+    pub vega: f64,
+}
+
+/// What was traded in some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candle {
+    /// When it begins, true Unix seconds.
+    pub at: i64,
+    /// First price.
+    pub open: Price,
+    /// Highest price.
+    pub high: Price,
+    /// Lowest price.
+    pub low: Price,
+    /// Last price.
+    pub close: Price,
+    /// Quantity traded in it, 0 for an index.
+    pub volume: u64,
+    /// Open interest at its end; absent where there is none.
+    pub interest: Option<u32>,
+}
+
+impl Candle {
+    /// Together with one that follows it.
+    #[must_use]
+    pub fn join(self, next: Self) -> Self {
+        Self {
+            at: self.at,
+            open: self.open,
+            high: self.high.max(next.high),
+            low: self.low.min(next.low),
+            close: next.close,
+            volume: self.volume + next.volume,
+            interest: next.interest,
+        }
+    }
 }
 
 /// One level of the book. A side with nothing on it is all zeros.

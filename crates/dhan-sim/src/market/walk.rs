@@ -2,6 +2,7 @@ use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::mix::{mix, unit};
+use super::past::{Bar, Past};
 use super::time::{STEPS_PER_DAY, STEPS_PER_SECOND, day_of};
 
 /// How much of its distance from home a walk gives up per step: half of it in about
@@ -10,12 +11,16 @@ use super::time::{STEPS_PER_DAY, STEPS_PER_SECOND, day_of};
 const PULL: f64 = 1.25e-5;
 
 /// A leg ends with each minute, and so with each day.
-const LEG: u64 = 60 * STEPS_PER_SECOND;
+pub(super) const LEG: u64 = 60 * STEPS_PER_SECOND;
 const _: () = assert!(STEPS_PER_DAY.is_multiple_of(LEG));
 
 /// A walk is caught up by at most this many steps; what lies before is left out, so
 /// that a clock which jumps by years does not stop the market for minutes.
 const MOST_STEPS: u64 = 30 * STEPS_PER_DAY;
+
+/// A day opens about as far from the close before as it goes in this many steps, 20
+/// minutes: half a percent for an index of the usual volatility.
+const GAP: f64 = 20.0 * LEG as f64;
 
 /// The way one underlying goes: logarithms of its level, which is 1 at the start.
 ///
@@ -25,9 +30,10 @@ const MOST_STEPS: u64 = 30 * STEPS_PER_DAY;
 ///
 /// It depends on its seed and the number of steps alone, not on how often it was
 /// looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Walk {
     rng: Pcg64,
+    seed: u64,
     step: u64,
     leg: Leg,
     sigma: f64,
@@ -42,7 +48,7 @@ pub(super) struct Walk {
 }
 
 /// The way from one deviation to another, between which steps are a Brownian bridge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leg {
     /// The step that it ends with.
     to: u64,
@@ -71,17 +77,11 @@ impl Leg {
         let steps = (to - from) as f64;
         let spread = sigma * steps.sqrt();
         let end = start * (1.0 - PULL * steps) + spread * normal(rng.next_u64());
-        // How far a Brownian bridge goes beyond its ends.
-        let mut beyond = || {
-            let random = 1.0 - unit(rng.next_u64());
-            let rise = end - start;
-            (rise * rise - 2.0 * spread * spread * random.ln()).sqrt()
-        };
         Self {
             to,
             end,
-            high: (start + end + beyond()) / 2.0,
-            low: (start + end - beyond()) / 2.0,
+            high: (start + end + beyond(end - start, spread, rng.next_u64())) / 2.0,
+            low: (start + end - beyond(end - start, spread, rng.next_u64())) / 2.0,
             seed: rng.next_u64(),
         }
     }
@@ -95,8 +95,27 @@ impl Leg {
     }
 }
 
+/// How far a Brownian bridge of that spread goes beyond its ends, which lie `rise`
+/// apart, and back.
+pub(super) fn beyond(rise: f64, spread: f64, bits: u64) -> f64 {
+    let random = 1.0 - unit(bits);
+    (rise * rise - 2.0 * spread * spread * random.ln()).sqrt()
+}
+
+/// How far a walk gets away from home, in standard deviations of one step.
+pub(super) fn reach() -> f64 {
+    (2.0 * PULL).sqrt().recip()
+}
+
+/// How far `day` opens from the close before, a logarithm: up or down, never nowhere.
+pub(super) fn opening_gap(seed: u64, day: u64, sigma: f64) -> f64 {
+    let random = mix(seed ^ 0x6a9, day);
+    let size = sigma * GAP.sqrt() * (0.5 + unit(random));
+    if random & 1 == 0 { size } else { -size }
+}
+
 /// Four uniform numbers are close enough to a normal one.
-fn normal(bits: u64) -> f64 {
+pub(super) fn normal(bits: u64) -> f64 {
     let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
     // Their variance is 1/3.
     (sum as f64 / 65_536.0 - 2.0) * 1.732_050_8
@@ -117,8 +136,9 @@ impl Walk {
     pub(super) fn new(seed: u64, start: u64, sigma: f64) -> Self {
         let mut rng = Pcg64::seed_from_u64(seed);
         let prev_close = (unit(rng.next_u64()) - 0.5) * 0.01;
-        Self {
+        let mut walk = Self {
             rng,
+            seed,
             step: start,
             leg: Leg::over(start, 0.0),
             sigma,
@@ -129,16 +149,39 @@ impl Walk {
             high: 0.0,
             low: 0.0,
             prev_close,
+        };
+        if let Some(before) = walk.past().today() {
+            walk.open = before.open;
+            walk.high = before.high;
+            walk.low = before.low;
+        }
+        walk
+    }
+
+    /// What was before it began; for one that has gone nowhere yet.
+    pub(super) fn past(&self) -> Past {
+        Past {
+            seed: self.seed,
+            sigma: self.sigma,
+            start: self.step,
+            prev_close: self.prev_close,
         }
     }
 
-    pub(super) fn advance(&mut self, to: u64) {
+    /// Leaves out what lies too long before `to`; whether there was anything.
+    pub(super) fn skip(&mut self, to: u64) -> bool {
         let earliest = to.saturating_sub(MOST_STEPS) / LEG * LEG;
-        if earliest > self.leg.to {
+        let is_late = earliest > self.leg.to;
+        if is_late {
             self.step = earliest;
             self.deviation = self.leg.end;
             self.leg = Leg::over(earliest, self.leg.end);
+            self.day = day_of(earliest);
         }
+        is_late
+    }
+
+    pub(super) fn advance(&mut self, to: u64) {
         while self.step < to {
             if self.step == self.leg.to {
                 self.leg = Leg::new(self.step, self.deviation, self.sigma, &mut self.rng);
@@ -168,13 +211,18 @@ impl Walk {
         } else {
             self.step_to(self.leg.to - 1);
             self.prev_close = self.home + self.deviation;
-            let level = self.home + self.leg.end;
-            (self.open, self.high, self.low) = (level, level, level);
+            self.leg.end += opening_gap(self.seed, day, self.sigma);
+            self.begin(self.home + self.leg.end);
             self.day = day;
         }
         self.step = self.leg.to;
         self.deviation = self.leg.end;
         self.touch();
+    }
+
+    /// At `level`, a time begins of which the first, highest and lowest are kept.
+    fn begin(&mut self, level: f64) {
+        (self.open, self.high, self.low) = (level, level, level);
     }
 
     fn touch(&mut self) {
@@ -199,6 +247,34 @@ impl Walk {
     pub(super) fn shift(&mut self, by: f64) {
         self.home += by;
         self.touch();
+    }
+
+    /// The day, which has just begun, opens `by` from the close before, a logarithm,
+    /// and not where it would have; it goes on around there.
+    pub(super) fn reopen(&mut self, by: f64) {
+        let level = self.prev_close + by;
+        self.home += level - (self.home + self.deviation);
+        self.begin(level);
+    }
+
+    /// Forgets what was highest and lowest, for a bar that begins here.
+    pub(super) fn begin_bar(&mut self) {
+        self.begin(self.home + self.deviation);
+    }
+
+    /// The bar that was begun at `at`.
+    pub(super) const fn bar(&self, at: u64) -> Bar {
+        Bar {
+            at,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.home + self.deviation,
+        }
+    }
+
+    pub(super) const fn step(&self) -> u64 {
+        self.step
     }
 
     /// The level around which it walks.
@@ -253,6 +329,25 @@ mod tests {
             (after.open, after.high, after.low),
             (after.last, after.last, after.last)
         );
+        // The gap of a day, half to one and a half times what 20 minutes bring, and
+        // the quarter of a second in which it happened.
+        let gap = (after.open / before.last).ln().abs() / (SIGMA * 4_800_f64.sqrt());
+        assert!((0.4..1.6).contains(&gap), "{gap}");
+        walk.reopen(1.05_f64.ln());
+        let scripted = walk.levels();
+        assert!((scripted.last / before.last - 1.05).abs() < 1e-12);
+        assert_eq!(scripted.open, scripted.last);
+        assert_eq!(scripted.prev_close, before.last);
+    }
+
+    #[test]
+    fn a_market_that_stands_still_opens_where_it_closed() {
+        let mut walk = Walk::new(1, 5, 0.0);
+        walk.advance(10 * STEPS_PER_DAY);
+        let Levels {
+            last, open, high, ..
+        } = walk.levels();
+        assert_eq!((last, open, high), (1.0, 1.0, 1.0));
     }
 
     #[test]
@@ -329,7 +424,9 @@ mod tests {
     #[test]
     fn a_jump_of_years_takes_no_years() {
         let mut walk = Walk::new(3, 0, SIGMA);
+        assert!(walk.skip(u64::MAX / 2));
         walk.advance(u64::MAX / 2);
+        assert!(!walk.skip(u64::MAX / 2 + 1));
         assert!(walk.levels().last > 0.0);
     }
 }

@@ -1,3 +1,5 @@
+mod faults;
+
 use core::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
