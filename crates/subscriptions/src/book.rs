@@ -29,6 +29,8 @@ pub struct Book {
     pub(crate) lingering: BTreeSet<(Mono, Reverse<u16>, Slot)>,
     /// Migrations whose subscription has been written, by when they end at the latest.
     pub(crate) grace: BTreeSet<(Mono, Slot)>,
+    /// What a rebalance may still move, what matters least at the end.
+    pub(crate) moves: Vec<(Rank, Slot)>,
     /// Grows with every change of an instrument or a claim.
     pub(crate) version: u64,
     /// When ranks were last made to follow the uses: version and count of uses.
@@ -47,7 +49,8 @@ impl Book {
             claims: Claims::new(),
             table: Table::new(config.slots()),
             conns: (0..config.connections).map(|_| Conn::default()).collect(),
-            tally: Tally::new(config.connections),
+            moves: Vec::new(),
+            tally: Tally::new(config.connections, config.per_connection),
             waiting: BTreeSet::new(),
             lingering: BTreeSet::new(),
             grace: BTreeSet::new(),

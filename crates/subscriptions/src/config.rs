@@ -22,6 +22,19 @@ pub struct Config {
     pub grace: Duration,
     /// How long a slot rests after its instrument left the wire.
     pub quarantine: Duration,
+    /// How long a connection may be down before it hands its most important
+    /// instruments to the others, as far as they have room.
+    pub handover: Duration,
+    /// How long a connection that is back must have been up before load evens out.
+    pub settle: Duration,
+    /// How many migrations of a rebalance may be under way at a time; at least 1.
+    pub moves_at_once: usize,
+    /// How long a connection holds fewer instruments after the broker found it to hold
+    /// too many.
+    pub shrink_for: Duration,
+    /// How long a connection waits after a message with instruments that may be what
+    /// the broker does not take.
+    pub probation: Duration,
     /// How long after its last use a claim counts as in use.
     pub in_use: Duration,
     /// The most that the claims of tier A of one user may hold, as the sum of their
@@ -45,6 +58,11 @@ impl Default for Config {
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(5),
             quarantine: Duration::from_secs(1),
+            handover: Duration::from_secs(10),
+            settle: Duration::from_secs(5),
+            moves_at_once: 500,
+            shrink_for: Duration::from_secs(3_600),
+            probation: Duration::from_secs(1),
             in_use: Duration::from_secs(60),
             quota: None,
             fair_share: false,
@@ -76,6 +94,9 @@ impl Config {
         if self.per_batch == 0 {
             return Err(ConfigError::PerBatch);
         }
+        if self.moves_at_once == 0 {
+            return Err(ConfigError::MovesAtOnce);
+        }
         if self.quota == Some(0) {
             return Err(ConfigError::Quota);
         }
@@ -105,6 +126,9 @@ pub enum ConfigError {
     /// Nothing fits into a message.
     #[error("per_batch = 0: expected at least 1 instrument")]
     PerBatch,
+    /// Nothing could ever move.
+    #[error("moves_at_once = 0: expected at least 1 migration")]
+    MovesAtOnce,
     /// No user could hold anything.
     #[error("quota = 0: expected at least 1 instrument, or none for no limit")]
     Quota,

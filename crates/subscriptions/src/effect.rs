@@ -21,7 +21,8 @@ pub enum Effect {
     },
     /// Its last presence on a wire ended: unpublish. The slot goes to another
     /// instrument no sooner than [`Config::quarantine`](crate::Config::quarantine)
-    /// from now.
+    /// from now; the same one may get it back with a [`Effect::Bind`] at any time, where
+    /// it lost its place and waits for another.
     Unbind {
         /// Which slot.
         slot: Slot,
@@ -31,7 +32,8 @@ pub enum Effect {
     /// It is being subscribed on another connection: go on accepting packets from
     /// `from` until the first one comes from `to`, report that to
     /// [`Book::handle_first_packet`](crate::Book::handle_first_packet), and from then
-    /// on accept only `to`.
+    /// on accept only `to`. Said again when that packet came while the subscription on
+    /// `to` was being replaced: `from` is needed a little longer.
     Migrate {
         /// Which slot.
         slot: Slot,
@@ -40,7 +42,8 @@ pub enum Effect {
         /// Where it goes.
         to: ConnId,
     },
-    /// The home is `conn` and no other: a migration ended, either way.
+    /// The home is `conn` and no other: a migration ended, either way, or it was
+    /// assigned anew while it was on no wire.
     Homed {
         /// Which slot.
         slot: Slot,
@@ -91,6 +94,35 @@ pub enum Effect {
         owner: Owner,
         /// What made it.
         why: Why,
+    },
+    /// A connection that is down for long handed instruments to others, each with an
+    /// [`Effect::Homed`] before this.
+    HandedOver {
+        /// Which connection.
+        conn: ConnId,
+        /// How many.
+        moved: usize,
+    },
+    /// Load evens out by itself, since a connection is back that was down for long. What
+    /// [`Book::rebalance`](crate::Book::rebalance) is asked for it returns instead.
+    Rebalanced {
+        /// How many instruments move, at once or as moves under way end.
+        moved: usize,
+    },
+    /// The broker found a connection to hold too many: it holds fewer for a while.
+    Shrunk {
+        /// Which connection.
+        conn: ConnId,
+        /// The most it holds from now on.
+        cap: usize,
+    },
+    /// The broker does not take the instrument: it is not sent any more until its last
+    /// holder lets go or [`Book::forgive`](crate::Book::forgive) is called.
+    Refused {
+        /// Which slot.
+        slot: Slot,
+        /// Which instrument.
+        key: InstrumentKey,
     },
     /// The connection can take a batch and there is one: call
     /// [`Book::poll_wire`](crate::Book::poll_wire).

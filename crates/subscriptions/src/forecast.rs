@@ -80,14 +80,14 @@ impl Book {
         let mut cleared = false;
         for at in by_worth(fresh) {
             settle |= charged >= self.config.total;
-            let mut conn = roomiest(&loads, self.config.per_connection).filter(|_| !settle);
+            let mut conn = roomiest(&loads).filter(|_| !settle);
             if conn.is_none() && !cleared {
                 for load in &mut loads {
                     load.charged = load.settled;
                 }
                 charged = loads.iter().map(|load| load.settled).sum();
                 (settle, cleared) = (false, true);
-                conn = roomiest(&loads, self.config.per_connection);
+                conn = roomiest(&loads);
             }
             let Some(conn) = conn.filter(|_| charged < self.config.total) else {
                 break;

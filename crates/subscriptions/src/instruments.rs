@@ -240,7 +240,7 @@ impl Book {
         if self.tally.charged >= self.config.total {
             return None;
         }
-        roomiest(&self.tally.conns, self.config.per_connection)
+        roomiest(&self.tally.conns)
     }
 
     /// Ends every public change: room that came goes to those that wait, legs that
@@ -257,10 +257,14 @@ impl Book {
             };
             self.end_linger(cx, slot);
         }
+        self.go_on_moving(cx);
+        if self.tally.desired == 0 {
+            self.restore_caps(|_| true);
+        }
         for (at, conn) in self.conns.iter_mut().enumerate() {
             let id = ConnId::from_index(at);
             conn.work.tidy(id, &self.table);
-            if conn.ready && !conn.work.is_empty() {
+            if conn.ready && !conn.doubt.is_waiting() && !conn.work.is_empty() {
                 cx.effects.push(Effect::Wake { conn: id });
             }
         }
@@ -362,12 +366,13 @@ impl Book {
 
 /// The connection for an instrument: where the fewest will be once everything has
 /// settled, then which is charged for the fewest, then the first. One that is down
-/// takes its share, since it comes back. None when no connection has room.
-pub(crate) fn roomiest(conns: &[Load], per_connection: usize) -> Option<ConnId> {
+/// takes its share, since it comes back; one that is down for long takes what no other
+/// has room for. None when no connection has room.
+pub(crate) fn roomiest(conns: &[Load]) -> Option<ConnId> {
     let mut best = None;
     for (at, load) in conns.iter().enumerate() {
-        let worth = (load.settled, load.charged);
-        if load.charged < per_connection && best.is_none_or(|(least, _)| worth < least) {
+        let worth = (load.away, load.settled, load.charged);
+        if load.has_room() && best.is_none_or(|(least, _)| worth < least) {
             best = Some((worth, at));
         }
     }

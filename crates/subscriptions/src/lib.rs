@@ -17,8 +17,12 @@
 //!   answers a connection that is ready with the most valuable difference between
 //!   what is desired and what is on that wire. Nothing is ever queued for later:
 //!   after a reconnect the difference is simply larger.
-//! - [`Book::rebalance`] evens the connections out, [`Book::poll_timeout`] and
-//!   [`Book::handle_timeout`] end what lingers.
+//! - [`Book::rebalance`] evens the connections out. [`Book::poll_timeout`] and
+//!   [`Book::handle_timeout`] do what time brings: they end what lingers, hand over from
+//!   connections that are down for long, and even out when those are back.
+//! - [`Book::on_wire`] says since when an instrument is subscribed, and [`Book::resend`]
+//!   subscribes it once more where it stays silent. Instruments that the broker does not
+//!   take are found and set aside; [`Book::forgive`] forgets that.
 //! - Every change appends [`Effect`]s: what to publish, what to record, whom to poll.
 //!
 //! There is no socket, clock, task or log in here; time is an argument.
@@ -65,7 +69,9 @@ mod book;
 mod claims;
 mod config;
 mod effect;
+mod faults;
 mod forecast;
+mod handover;
 mod instruments;
 mod keys;
 mod lru;
@@ -88,3 +94,4 @@ pub use request::{Leg, OverQuota, Owner, OwnerKind, Refusal, Request, Role};
 pub use view::{
     ClaimView, ConnStatus, HeldLeg, Holder, InFlight, InstrumentView, State, Status, WireState,
 };
+pub use wire::OnWire;

@@ -37,6 +37,11 @@ impl Rank {
         Self((class << (ORDER_BITS + 16)) | (order << 16) | distance as u64)
     }
 
+    /// As a number of the same order.
+    pub(crate) const fn worth(self) -> u64 {
+        self.0
+    }
+
     /// The same order turned round: what is worth least goes first.
     pub(crate) const fn reversed(self) -> Self {
         Self(!self.0)

@@ -44,6 +44,8 @@ pub(crate) enum Wire {
     Subscribing(Mode),
     /// Subscribed.
     Live(Mode),
+    /// Subscribed, and to be subscribed once more.
+    Renew(Mode),
     /// Being unsubscribed by the batch in flight.
     Unsubscribing(Mode),
 }
@@ -53,10 +55,24 @@ pub(crate) enum Wire {
 pub(crate) enum Task {
     /// Subscribe.
     Enter(Mode),
+    /// Subscribe what the broker may not take.
+    Try(Mode),
     /// Unsubscribe the old mode, to subscribe the new one after it.
     Change(Mode),
     /// Unsubscribe for good.
     Leave(Mode),
+}
+
+/// What is thought of an instrument after the broker closed a connection because of
+/// what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Nothing speaks against it.
+    Fine,
+    /// It was among what was sent last.
+    Suspect,
+    /// It was all that was sent: it is not sent any more.
+    Refused,
 }
 
 /// An instrument's presence on one connection, which is charged for it.
@@ -139,9 +155,12 @@ pub(crate) struct Entry {
     pub(crate) shown: Hold,
     /// Whether its slot has been published.
     pub(crate) bound: bool,
+    pub(crate) trust: Trust,
     pub(crate) holds: Holds,
     pub(crate) sides: [Option<Side>; 2],
     pub(crate) rank: Rank,
+    /// When the last message that subscribes it was reported as written.
+    pub(crate) written: Mono,
 }
 
 const _: () = assert!(
@@ -171,9 +190,11 @@ impl Entry {
             mode: Mode::Ticker,
         },
         bound: false,
+        trust: Trust::Fine,
         holds: Holds([[0; 3]; 2]),
         sides: [None; 2],
         rank: Rank::LAST,
+        written: Mono::from_nanos(0),
     };
 
     /// Whether the side is to stay on its wire.
@@ -185,15 +206,30 @@ impl Entry {
         }
     }
 
+    /// Whether its home delivers what its holders ask for, or nobody asks: what it has
+    /// elsewhere is of no use then.
+    fn is_served(&self) -> bool {
+        let wire = self.sides[HOME].map(|side| side.wire);
+        let mode = self.shown.mode;
+        !self.life.is_desired() || wire == Some(Wire::Live(mode)) || wire == Some(Wire::Renew(mode))
+    }
+
     /// What a side of it has to do next.
     pub(crate) fn task(&self, at: usize, wire: Wire) -> Option<Task> {
         let (kept, mode) = (self.keeps(at), self.shown.mode);
         match wire {
-            Wire::Idle if kept => Some(Task::Enter(mode)),
-            Wire::Live(old) if !kept => Some(Task::Leave(old)),
-            Wire::Live(old) if old != mode && self.life != Life::Lingering => {
+            Wire::Idle if kept => match self.trust {
+                Trust::Fine => Some(Task::Enter(mode)),
+                Trust::Suspect => Some(Task::Try(mode)),
+                Trust::Refused => None,
+            },
+            Wire::Live(old) | Wire::Renew(old) if !kept => {
+                (at == HOME || self.is_served()).then_some(Task::Leave(old))
+            }
+            Wire::Live(old) | Wire::Renew(old) if old != mode && self.life != Life::Lingering => {
                 Some(Task::Change(old))
             }
+            Wire::Renew(_) if self.life == Life::Placed => Some(Task::Enter(mode)),
             // In flight: what comes next is known when it has been written.
             _ => None,
         }
@@ -351,6 +387,7 @@ impl Table {
         let entry = &mut self[slot];
         entry.key = key;
         entry.bound = false;
+        entry.trust = Trust::Fine;
         entry.holds = Holds::default();
         self.by_key.insert(key, slot);
         slot
@@ -387,22 +424,40 @@ pub(crate) struct Tally {
     pub(crate) leaving: usize,
     /// Sides.
     pub(crate) charged: usize,
+    /// Desired instruments that the broker may not take, and those it does not take.
+    pub(crate) suspects: usize,
+    pub(crate) refused: usize,
     pub(crate) conns: Vec<Load>,
 }
 
-/// Counts of one connection.
+/// Counts of one connection, and what bounds them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Load {
     /// Sides on it.
     pub(crate) charged: usize,
     /// Desired instruments that are on it or migrate to it.
     pub(crate) settled: usize,
+    /// The most it may be charged for.
+    pub(crate) cap: usize,
+    /// Whether it is down for long, or for good, or not back for long enough: it takes
+    /// what no other has room for.
+    pub(crate) away: bool,
+}
+
+impl Load {
+    pub(crate) const fn has_room(&self) -> bool {
+        self.charged < self.cap
+    }
 }
 
 impl Tally {
-    pub(crate) fn new(connections: usize) -> Self {
+    pub(crate) fn new(connections: usize, per_connection: usize) -> Self {
+        let load = Load {
+            cap: per_connection,
+            ..Load::default()
+        };
         Self {
-            conns: vec![Load::default(); connections],
+            conns: vec![load; connections],
             ..Self::default()
         }
     }
@@ -431,6 +486,11 @@ impl Tally {
             bump(&mut self.by_mode[entry.shown.mode as usize]);
             if entry.shown.tier == Tier::B {
                 bump(&mut self.tier_b);
+            }
+            match entry.trust {
+                Trust::Fine => {}
+                Trust::Suspect => bump(&mut self.suspects),
+                Trust::Refused => bump(&mut self.refused),
             }
         }
         let settled = entry.settled();

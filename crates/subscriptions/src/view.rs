@@ -4,7 +4,7 @@ use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Mono, Slot, Tier, Utc
 
 use crate::book::Book;
 use crate::claims::Claim;
-use crate::table::{Entry, HOME, Life, OTHER, Side, Table, Task, Wire};
+use crate::table::{Entry, HOME, Life, OTHER, Side, Table, Task, Trust, Wire};
 use crate::{Owner, Role};
 
 /// The book in numbers.
@@ -28,6 +28,10 @@ pub struct Status {
     pub unplaced: usize,
     /// Instruments that are migrating.
     pub migrating: usize,
+    /// Desired instruments that the broker does not take: they are not sent.
+    pub refused: usize,
+    /// Desired instruments that it may not take: they are sent last, a few at a time.
+    pub suspects: usize,
     /// Claims.
     pub claims: usize,
     /// Each connection, in order.
@@ -42,6 +46,13 @@ pub struct ConnStatus {
     /// Instruments it is charged for: from their assignment until their unsubscribe
     /// has been written. A migration is charged on both sides.
     pub charged: usize,
+    /// The most it may be charged for: less than
+    /// [`Config::per_connection`](crate::Config::per_connection) for a while after the
+    /// broker found it to hold too many.
+    pub cap: usize,
+    /// Instruments it handed to others since it is down; 0 once it is back and load has
+    /// been evened out.
+    pub handed_over: usize,
     /// Whether it is up.
     pub up: bool,
     /// Its present or last life; absent before the first.
@@ -106,8 +117,13 @@ pub struct InstrumentView {
     pub migrating_to: Option<ConnId>,
     /// What is known about it on its home.
     pub wire: WireState,
+    /// Whether the broker does not take it, so that it is not sent.
+    pub refused: bool,
     /// Since when it is desired, or was.
     pub since: Utc,
+    /// Its place among all instruments by what they are worth to their holders: the
+    /// least is worth most.
+    pub worth: u64,
 }
 
 /// One holder of an instrument.
@@ -235,12 +251,16 @@ impl Book {
             lingering: tally.lingering,
             unplaced: tally.waiting,
             migrating: tally.moving,
+            refused: tally.refused,
+            suspects: tally.suspects,
             claims: self.claims.len(),
             connections: connections
                 .map(|(at, (conn, load))| ConnStatus {
                     conn: ConnId::from_index(at),
                     charged: load.charged,
-                    up: conn.up,
+                    cap: load.cap,
+                    handed_over: conn.absence.handed_over,
+                    up: conn.up.is_some(),
                     epoch: conn.epoch,
                     in_flight: conn.flight.as_ref().map(|flight| InFlight {
                         instruments: flight.slots.len(),
@@ -320,7 +340,9 @@ fn view(table: &Table, slot: Slot, entry: &Entry) -> InstrumentView {
             .filter(|_| migrating)
             .map(|side| side.conn),
         wire: entry.sides[HOME].map_or(WireState::Idle, wire_state),
+        refused: entry.trust == Trust::Refused,
         since: table.detail(slot).since,
+        worth: entry.rank.worth(),
     }
 }
 
@@ -328,10 +350,10 @@ const fn wire_state(side: Side) -> WireState {
     match (side.wire, side.task) {
         (Wire::Idle, _) => WireState::Idle,
         (Wire::Subscribing(mode), _) => WireState::SubscribeSent(mode),
-        (Wire::Live(mode), Some(Task::Change(_) | Task::Leave(_))) => {
+        (Wire::Live(mode) | Wire::Renew(mode), Some(Task::Change(_) | Task::Leave(_))) => {
             WireState::UnsubscribePending(mode)
         }
-        (Wire::Live(mode), _) => WireState::Subscribed(mode),
+        (Wire::Live(mode) | Wire::Renew(mode), _) => WireState::Subscribed(mode),
         (Wire::Unsubscribing(mode), _) => WireState::UnsubscribeSent(mode),
     }
 }

@@ -18,7 +18,7 @@ use crate::table::{Table, Task};
 /// searched for. Two equal hints do no harm: the first one takes the task away.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    heaps: [Heap; 9],
+    heaps: [Heap; 12],
     /// Slots that have a task on the connection.
     tasks: usize,
 }
@@ -34,6 +34,7 @@ const fn place(task: Task, rank: Rank) -> (usize, Rank) {
         Task::Enter(mode) => (mode as usize, rank),
         Task::Change(mode) => (3 + mode as usize, rank),
         Task::Leave(mode) => (6 + mode as usize, rank.reversed()),
+        Task::Try(mode) => (9 + mode as usize, rank),
     }
 }
 
@@ -87,7 +88,7 @@ impl Work {
     }
 
     /// The most valuable message. Letting go comes last unless its room is needed,
-    /// and then first.
+    /// and then first. What the broker may not take comes after everything.
     pub(crate) fn next(&mut self, conn: ConnId, table: &Table, room_needed: bool) -> Option<Task> {
         let mut first = |kind: fn(Mode) -> Task| {
             let tasks = Mode::ALL.into_iter().map(kind);
@@ -105,6 +106,7 @@ impl Work {
             .min_by_key(|&(rank, _)| rank)
             .map(|(_, task)| task)
             .or(leave)
+            .or_else(|| first(Task::Try).map(|(_, task)| task))
     }
 
     /// The place of the first one that has `task`.
@@ -134,8 +136,13 @@ impl Work {
     }
 }
 
-const fn tasks(mode: Mode) -> [Task; 3] {
-    [Task::Enter(mode), Task::Change(mode), Task::Leave(mode)]
+const fn tasks(mode: Mode) -> [Task; 4] {
+    [
+        Task::Enter(mode),
+        Task::Change(mode),
+        Task::Leave(mode),
+        Task::Try(mode),
+    ]
 }
 
 /// Whether what a heap says of a slot is so.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::prelude::*;
-use strikewire_subscriptions::{Effect, Owner, State};
-use strikewire_types::{InstrumentKey, Mode, Tier};
+use strikewire_subscriptions::{Effect, OnWire, Owner, State, Status};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Tier};
 
+use crate::broker::Semantics;
 use crate::mirror::Told;
 use crate::naive::Legs;
 use crate::run::{CONNECTIONS, Run, conn, nanos};
@@ -16,44 +17,100 @@ impl Run {
     pub(crate) fn check_rest(&self) {
         let desired = self.naive.desired();
         let status = self.book.status();
-        let over = desired.len().saturating_sub(self.config.total);
+        let caps: usize = status.connections.iter().map(|conn| conn.cap).sum();
+        let over = desired.len().saturating_sub(self.config.total.min(caps));
         assert_eq!(status.unplaced, over);
         assert_eq!((status.lingering, status.migrating), (0, 0));
-        assert_eq!(self.broker.len(), desired.len() - over);
+        let refused = &self.mirror.refused;
+        assert_eq!((status.suspects, status.refused), (0, refused.len()));
+        assert_eq!(self.broker.len(), desired.len() - over - refused.len());
         for (at, wire) in self.broker.wires.iter().enumerate() {
-            assert_eq!(status.connections[at].charged, wire.len());
+            let aside = |key: &&InstrumentKey| self.mirror.row(**key).unwrap().1.home == conn(at);
+            let aside = refused.iter().filter(aside).count();
+            assert_eq!(status.connections[at].charged, wire.len() + aside);
+            assert_eq!(status.connections[at].handed_over, 0);
             assert_eq!(status.connections[at].in_flight, None);
-            for (&key, &mode) in wire {
-                assert_eq!(
-                    desired.get(&key).map(|&(_, mode)| mode),
-                    Some(mode),
-                    "{key}"
-                );
+            for (&key, modes) in wire {
+                let mode = desired[&key].1;
+                assert_eq!(*modes, BTreeSet::from([mode]), "{key}");
                 assert_eq!(self.broker.on(key), [conn(at)]);
-                let (_, row) = self.mirror.row(key).expect("bound");
+                let (slot, row) = self.mirror.row(key).expect("bound");
                 assert_eq!((row.home, row.target), (conn(at), None));
+                let wire = OnWire {
+                    conn: conn(at),
+                    mode,
+                    since: self.confirmed[&key],
+                };
+                assert_eq!(self.book.on_wire(slot), Some(wire));
             }
+        }
+    }
+
+    /// Who is handed over, and when, by the rule: from a connection that is down, to
+    /// others, once one of them has been up for the grace.
+    pub(crate) fn check_handover(&self, before: &Status, told: &Told, seen: &mut Seen) {
+        let up_for = |at: usize| self.up_since[at].map(|up| self.now.mono.since(up.mono));
+        let from = |conn: ConnId| told.rehomed.iter().filter(move |(from, _)| *from == conn);
+        for &(conn, moved) in &told.handed_over {
+            let at = conn.index();
+            assert!(!before.connections[at].up);
+            assert_eq!(from(conn).count(), moved);
+            let there = (0..CONNECTIONS).filter_map(up_for).max();
+            let patience = if self.gone_for_good[at] {
+                self.config.settle
+            } else {
+                self.config.handover
+            };
+            assert!(there >= Some(patience), "{conn} after {there:?}");
+            seen.handed_over += moved as u64;
+            seen.handed_over_for_good += u64::from(self.gone_for_good[at]);
+            let status = self.book.status();
+            let left = self.mirror.rows.values().filter(|row| row.home == conn);
+            seen.stays_for_lack_of_room += u64::from(left.count() > 0);
+            let on = &status.connections[at];
+            assert_eq!(on.handed_over, before.connections[at].handed_over + moved);
+        }
+        for (at, conn) in before.connections.iter().enumerate() {
+            let is_told = told.handed_over.iter().any(|(from, _)| from.index() == at);
+            if !conn.up && !is_told {
+                assert_eq!(from(conn.conn).count(), 0);
+            }
+        }
+        for &(_, to) in &told.rehomed {
+            assert!(before.connections[to.index()].up);
         }
     }
 
     /// At rest a rebalance moves as few as it takes, and then they are even.
     pub(crate) fn even_out(&mut self, seen: &mut Seen) {
-        let mut loads: Vec<usize> = self.broker.wires.iter().map(BTreeMap::len).collect();
-        loads.sort_unstable();
-        let all: usize = loads.iter().sum();
-        // The heaviest connections keep the odd ones.
-        let even = |nth: usize| (all + nth) / CONNECTIONS;
-        let fewest: usize = (0..CONNECTIONS)
-            .map(|n| loads[n].saturating_sub(even(n)))
-            .sum();
-        let room = self.config.total - all;
+        if !self.mirror.refused.is_empty() {
+            // What is not on the wire does not move.
+            return;
+        }
+        let loads: Vec<usize> = self.broker.wires.iter().map(BTreeMap::len).collect();
+        let caps = |run: &Self| -> Vec<usize> {
+            let conns = run.book.status().connections.into_iter();
+            conns.map(|conn| conn.cap).collect()
+        };
+        let before = caps(self);
+        // One after the other where the fewest are; the heaviest keep the odd ones.
+        let mut shares = [0; CONNECTIONS];
+        for _ in 0..loads.iter().sum() {
+            let open = (0..CONNECTIONS).filter(|&at| shares[at] < before[at]);
+            let least = open.min_by_key(|&at| (shares[at], usize::MAX - loads[at]));
+            shares[least.expect("room")] += 1;
+        }
+        let surplus = |n: usize| loads[n].saturating_sub(shares[n]);
+        let fewest: usize = (0..CONNECTIONS).map(surplus).sum();
+        let is_full = self.config.total == loads.iter().sum();
         let moved = self.book.rebalance(self.now, &mut self.effects);
+        self.evens_out = true;
         self.read(seen);
-        assert_eq!(moved, fewest.min(room));
+        assert_eq!(moved, if is_full { 0 } else { fewest });
         self.settle(seen);
-        if fewest <= room {
-            let loads = self.broker.wires.iter().map(BTreeMap::len);
-            assert!(loads.clone().max() <= loads.min().map(|least| least + 1));
+        // Unless the broker turned out to take less.
+        if !is_full && caps(self) == before {
+            assert_eq!(self.book.rebalance(self.now, &mut self.effects), 0);
         }
     }
 
@@ -68,7 +125,16 @@ impl Run {
         let rest = nanos(self.config.quarantine);
         let told = self.mirror.read(now, rest, &self.effects);
         self.effects.clear();
+        // Nothing moves from rest unless somebody asked or the book says why.
+        self.evens_out |= told.rebalanced.is_some();
+        assert!(self.evens_out || told.migrated == 0);
         for &(old, new) in &told.changed {
+            let changed = u64::from(new.1 != old.1);
+            match self.broker.semantics {
+                Semantics::Set => seen.mode_change_in_a_set += changed,
+                Semantics::Last => seen.mode_change_the_last_wins += changed,
+                Semantics::Drop => seen.mode_change_any_drops += changed,
+            }
             seen.mode_up += u64::from(new.1 > old.1);
             seen.mode_down += u64::from(new.1 < old.1);
             seen.tier_up += u64::from(new.0 > old.0);
@@ -120,17 +186,24 @@ impl Run {
         let bound: BTreeSet<InstrumentKey> = self.mirror.rows.values().map(|row| row.key).collect();
         let unplaced = desired.keys().filter(|key| !bound.contains(key)).count();
         assert_eq!(status.unplaced, unplaced);
+        assert_eq!(status.refused, self.mirror.refused.len());
+        let poison = &self.broker.poison;
+        assert!(self.mirror.refused.is_subset(poison), "a wrong one refused");
         let migrating = self.mirror.rows.values().filter(|row| row.target.is_some());
         assert_eq!(status.migrating, migrating.count());
         let mut charged = 0;
         for (conn, wire) in status.connections.iter().zip(&self.broker.wires) {
-            assert!(conn.charged <= self.config.per_connection);
+            assert!(conn.cap <= self.config.per_connection);
+            assert!(conn.charged <= conn.cap);
             assert!(conn.charged >= wire.len());
             charged += conn.charged;
         }
         assert!(charged <= self.config.total);
+        assert!(status.migrating <= self.config.moves_at_once);
         // Nobody waits without a reason.
-        assert!(unplaced == 0 || charged == self.config.total);
+        let room = |conn: &strikewire_subscriptions::ConnStatus| conn.charged < conn.cap;
+        let full = !status.connections.iter().any(room);
+        assert!(unplaced == 0 || full || charged == self.config.total);
         if self.rng.random_range(0..4) == 0 {
             self.check_views();
         }
@@ -141,6 +214,7 @@ impl Run {
         for row in self.mirror.rows.values() {
             let view = self.book.instrument(row.key).expect("bound");
             assert_eq!((view.home, view.migrating_to), (Some(row.home), row.target));
+            assert_eq!(view.refused, self.mirror.refused.contains(&row.key));
             let holders = self
                 .naive
                 .claims

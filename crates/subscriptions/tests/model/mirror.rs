@@ -18,12 +18,14 @@ pub(crate) struct Row {
 pub(crate) struct Mirror {
     pub(crate) rows: BTreeMap<Slot, Row>,
     pub(crate) desired: Desired,
-    /// When a slot was last let go of, in nanoseconds.
-    rested: BTreeMap<Slot, u64>,
+    /// When a slot was last let go of, in nanoseconds, and whose it was.
+    rested: BTreeMap<Slot, (u64, InstrumentKey)>,
     /// Instruments that were migrating and may still be on two connections.
     pub(crate) migrating: BTreeSet<InstrumentKey>,
     /// Connections that were named as having work.
     pub(crate) woken: BTreeSet<ConnId>,
+    /// What the broker does not take.
+    pub(crate) refused: BTreeSet<InstrumentKey>,
 }
 
 /// What one operation's effects said.
@@ -34,6 +36,14 @@ pub(crate) struct Told {
     pub(crate) undesired: Vec<InstrumentKey>,
     pub(crate) bound: Vec<InstrumentKey>,
     pub(crate) unbound: Vec<InstrumentKey>,
+    /// Who came home to another connection without a migration, and from where.
+    pub(crate) rehomed: Vec<(ConnId, ConnId)>,
+    pub(crate) migrated: usize,
+    pub(crate) migrated_again: usize,
+    pub(crate) handed_over: Vec<(ConnId, usize)>,
+    pub(crate) rebalanced: Option<usize>,
+    pub(crate) shrunk: usize,
+    pub(crate) refused: usize,
 }
 
 impl Mirror {
@@ -55,25 +65,37 @@ impl Mirror {
                     let target = None;
                     let old = self.rows.insert(slot, Row { key, home, target });
                     assert!(old.is_none(), "{slot:?} belongs to {old:?}");
-                    if let Some(then) = self.rested.get(&slot) {
-                        assert!(now - then >= quarantine, "{slot:?} reused too early");
+                    if let Some(&(then, whose)) = self.rested.get(&slot) {
+                        let rested = whose == key || now - then >= quarantine;
+                        assert!(rested, "{slot:?} reused too early");
                     }
                 }
                 Effect::Unbind { slot, key } => {
                     let row = self.rows.remove(&slot).expect("bound");
                     assert_eq!(row.key, key);
-                    self.rested.insert(slot, now);
+                    self.rested.insert(slot, (now, key));
                     told.unbound.push(key);
                 }
                 Effect::Migrate { slot, from, to } => {
                     let row = self.rows.get_mut(&slot).expect("bound");
-                    assert_eq!((row.home, row.target), (from, None));
+                    assert_eq!(row.home, from);
                     assert_ne!(from, to);
+                    match row.target {
+                        None => told.migrated += 1,
+                        Some(target) => {
+                            assert_eq!(target, to);
+                            told.migrated_again += 1;
+                        }
+                    }
                     row.target = Some(to);
                     self.migrating.insert(row.key);
                 }
                 Effect::Homed { slot, conn } => {
                     let row = self.rows.get_mut(&slot).expect("bound");
+                    if row.target.is_none() {
+                        assert_ne!(row.home, conn);
+                        told.rehomed.push((row.home, conn));
+                    }
                     row.home = conn;
                     row.target = None;
                 }
@@ -96,7 +118,16 @@ impl Mirror {
                     let old = self.desired.remove(&key);
                     assert!(old.is_some(), "{key} was not desired");
                     told.undesired.push(key);
+                    self.refused.remove(&key);
                 }
+                Effect::Refused { slot, key } => {
+                    assert_eq!(self.rows[&slot].key, key);
+                    assert!(self.refused.insert(key), "{key} refused twice");
+                    told.refused += 1;
+                }
+                Effect::HandedOver { conn, moved } => told.handed_over.push((conn, moved)),
+                Effect::Rebalanced { moved } => told.rebalanced = Some(moved),
+                Effect::Shrunk { .. } => told.shrunk += 1,
                 Effect::Wake { conn } => {
                     self.woken.insert(conn);
                 }

@@ -8,9 +8,9 @@ use rand_pcg::Pcg64;
 use strikewire_subscriptions::{
     Book, Config, Effect, Leg, OverQuota, Owner, OwnerKind, Refusal, Request, Role, State, Why,
 };
-use strikewire_types::{ConnId, InstrumentKey, Mode, Now, PriceStep, Segment, Slot, Tier};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Now, PriceStep, Segment, Slot, Tier};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Semantics};
 use crate::driver::Socket;
 use crate::mirror::Mirror;
 use crate::naive::{Answer, Asks, Legs, Limits, Naive};
@@ -31,6 +31,14 @@ pub(crate) struct Run {
     pub(crate) sockets: Vec<Socket>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) slots: BTreeMap<Slot, InstrumentKey>,
+    /// When the book heard last that a message with an instrument was written.
+    pub(crate) confirmed: BTreeMap<InstrumentKey, Mono>,
+    /// Since when each connection is up, as far as the book knows.
+    pub(crate) up_since: Vec<Option<Now>>,
+    /// Whether instruments may move: not at rest, until somebody asks for it.
+    pub(crate) evens_out: bool,
+    /// Which of them will not try to come back.
+    pub(crate) gone_for_good: Vec<bool>,
 }
 
 pub(crate) fn key(place: u32) -> InstrumentKey {
@@ -57,6 +65,7 @@ impl Run {
             total: if seed.is_multiple_of(3) { 18 } else { 21 },
             per_batch: 2,
             in_use: Duration::from_secs(3),
+            moves_at_once: [1, 2, 500][seed as usize % 3],
             quota: (seed % 4 == 1 || seed % 4 == 3).then_some(10),
             fair_share: seed % 4 >= 2,
             ..Config::default()
@@ -67,16 +76,29 @@ impl Run {
             quota: config.quota,
             fair_share: config.fair_share,
         };
+        let mut broker = Broker::new(CONNECTIONS, per_connection, config.total, config.per_batch);
+        broker.semantics = [Semantics::Set, Semantics::Last, Semantics::Drop][seed as usize % 3];
+        // Some brokers do not take everything, or not as many as they say.
+        if seed % 5 == 1 {
+            broker.poison = [3, 17, 24].map(key).into();
+        }
+        if seed % 5 == 2 {
+            broker.secret_cap = Some(4);
+        }
         Self {
             rng: Pcg64::seed_from_u64(seed),
             now: Now::default() + Duration::from_secs(1),
             book: Book::new(config).expect("a valid configuration"),
             naive: Naive::new(limits),
-            broker: Broker::new(CONNECTIONS, per_connection, config.total, config.per_batch),
+            broker,
             mirror: Mirror::default(),
             sockets: (0..CONNECTIONS).map(|_| Socket::default()).collect(),
             effects: Vec::new(),
             slots: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
+            up_since: vec![None; CONNECTIONS],
+            evens_out: false,
+            gone_for_good: vec![false; CONNECTIONS],
             config,
         }
     }
@@ -87,6 +109,7 @@ impl Run {
         }
         self.settle(seen);
         self.even_out(seen);
+        seen.renewed_on_the_wire += self.broker.renewed;
     }
 
     fn clock(&self) -> u64 {
@@ -130,10 +153,96 @@ impl Run {
             68..82 => self.poll(at, seen),
             82..92 => self.write(at),
             92..96 => self.packet(seen),
-            96..99 => self.rebalance(seen),
-            _ => self.settle(seen),
+            96 => self.rebalance(seen),
+            97 => self.unsettle(seen),
+            98 => self.resend(seen),
+            _ => match self.rng.random_range(0..8) {
+                0 => self.lose_all(seen),
+                1..4 if !self.broker.poison.is_empty() => self.forgive(seen),
+                1..4 if self.broker.secret_cap.is_some() => self.wait_for_long(seen),
+                4 => self.wait_for_long(seen),
+                _ => self.settle(seen),
+            },
         }
         self.check();
+    }
+
+    /// Much happens to one instrument that migrates.
+    fn unsettle(&mut self, seen: &mut Seen) {
+        self.settle(seen);
+        for at in 0..CONNECTIONS {
+            self.thin_out(at, seen);
+        }
+        let mut rows = self.mirror.rows.values();
+        let Some(row) = rows.find(|row| row.target.is_some()).copied() else {
+            return;
+        };
+        let (home, target) = (row.home.index(), row.target.map_or(0, ConnId::index));
+        let place = (0..RING).find(|&place| key(place) == row.key).unwrap_or(0);
+        if self.rng.random() {
+            // It arrives, and is wanted in another mode before anybody hears of it.
+            self.poll(target, seen);
+            self.write(target);
+            self.deliver(target, seen);
+            for _ in 0..3 {
+                self.ask_for(place, seen);
+            }
+            self.poll(target, seen);
+            self.packet(seen);
+        }
+        for _ in 0..16 {
+            match self.rng.random_range(0..9) {
+                0 => self.ask_for(place, seen),
+                1 | 2 => self.poll(target, seen),
+                3 | 4 => self.write(target),
+                5 | 6 => self.deliver(target, seen),
+                7 => self.packet(seen),
+                _ => self.poll(home, seen),
+            }
+        }
+        if self.rng.random_range(0..3) == 0 {
+            let at = [home, target][self.rng.random_range(0..2)];
+            self.disconnect(at);
+            while !self.sockets[at].events.is_empty() {
+                self.deliver(at, seen);
+            }
+        }
+    }
+
+    /// A new instrument master: what the broker did not take may be taken now.
+    fn forgive(&mut self, seen: &mut Seen) {
+        if self.rng.random() {
+            self.broker.poison.clear();
+        }
+        self.book.forgive(self.now, &mut self.effects);
+        let status = self.book.status();
+        assert_eq!((status.suspects, status.refused), (0, 0));
+        seen.forgiven += core::mem::take(&mut self.mirror.refused).len() as u64;
+        self.read(seen);
+    }
+
+    /// Until a connection may hold again what it should.
+    fn wait_for_long(&mut self, seen: &mut Seen) {
+        let caps = |run: &Self| -> usize {
+            let conns = run.book.status().connections;
+            conns.iter().map(|conn| conn.cap).sum()
+        };
+        let before = caps(self);
+        self.now = self.now + self.config.shrink_for;
+        self.timeout(seen);
+        assert_eq!(caps(self), CONNECTIONS * self.config.per_connection);
+        seen.cap_restored += u64::from(caps(self) > before);
+        // Who is up has been so for long: what is down has nothing on it that could be
+        // elsewhere.
+        let status = self.book.status();
+        let mut up = status.connections.iter().filter(|conn| conn.up).peekable();
+        if up.peek().is_none() || status.suspects + status.refused > 0 {
+            return;
+        }
+        let is_full = up.all(|conn| conn.charged == conn.cap);
+        for conn in status.connections.iter().filter(|conn| !conn.up) {
+            assert!(is_full || conn.charged == 0, "{conn:?}");
+        }
     }
 
     fn owner(&mut self) -> Owner {
@@ -191,11 +300,15 @@ impl Run {
     }
 
     fn request_one(&mut self, seen: &mut Seen) {
+        let place = self.rng.random_range(0..RING);
+        self.ask_for(place, seen);
+    }
+
+    fn ask_for(&mut self, place: u32, seen: &mut Seen) {
         let owner = Owner {
             kind: OwnerKind::Request,
             id: self.rng.random_range(0..10),
         };
-        let place = self.rng.random_range(0..RING);
         let mode = Mode::ALL[self.rng.random_range(0..3)];
         let legs = vec![self.leg(place, 0, mode)];
         let user = self.user(owner);
@@ -428,24 +541,32 @@ impl Run {
 
     pub(crate) fn timeout(&mut self, seen: &mut Seen) {
         let lingering = self.lingering().len();
-        let migrating = self.book.status().migrating;
+        let before = self.book.status();
         self.book.handle_timeout(self.now, &mut self.effects);
-        self.read(seen);
+        let told = self.read(seen);
+        let after = self.book.status();
         seen.linger_ran_out += (lingering - self.lingering().len()) as u64;
-        seen.migration_by_grace += (migrating - self.book.status().migrating) as u64;
+        seen.migration_by_grace += before.migrating.saturating_sub(after.migrating) as u64;
+        assert_eq!(told.refused, 0);
+        seen.suspect_cleared += before.suspects.saturating_sub(after.suspects) as u64;
+        self.check_handover(&before, &told, seen);
+        if let Some(moved) = told.rebalanced {
+            assert!(moved > 0);
+            seen.rebalanced_by_itself += 1;
+        }
         let next = self.book.poll_timeout();
         assert!(next.is_none_or(|next| next > self.now.mono));
     }
 
     pub(crate) fn rebalance(&mut self, seen: &mut Seen) {
         let moved = self.book.rebalance(self.now, &mut self.effects);
-        let told = self
-            .effects
-            .iter()
-            .filter(|effect| matches!(effect, Effect::Migrate { .. } | Effect::Homed { .. }));
-        assert_eq!(moved, told.count());
+        self.evens_out = true;
+        let told = self.read(seen);
+        let begun = told.migrated + told.rehomed.len();
+        assert!(begun <= moved);
+        assert_eq!(told.rebalanced, None);
         seen.rebalance_of_nothing += u64::from(moved == 0);
-        self.read(seen);
+        seen.rebalance_in_steps += u64::from(begun < moved);
     }
 
     /// What nobody holds and is still on its way out.

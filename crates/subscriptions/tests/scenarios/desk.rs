@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strikewire_broker::{ConnEvent, DownCause, WireBatch, WireOp};
+use strikewire_broker::{ConnEvent, DownCause, Fault, WireBatch, WireOp};
 use strikewire_subscriptions::{
     Book, Config, Effect, Leg, Owner, OwnerKind, Plan, Refusal, Request, Role,
 };
@@ -88,13 +88,32 @@ impl Desk {
         self.event(&ConnEvent::Ready { conn, epoch });
     }
 
-    pub(crate) fn disconnect(&mut self, conn: usize) {
+    fn down(&mut self, conn: usize, cause: DownCause, retry_in: Option<Duration>) {
         self.event(&ConnEvent::Down {
             conn: ConnId::from_index(conn - 1),
             epoch: Epoch(self.epochs[conn - 1]),
-            cause: DownCause::Stopped,
-            retry_in: None,
+            cause,
+            retry_in,
         });
+    }
+
+    pub(crate) fn disconnect(&mut self, conn: usize) {
+        let cause = DownCause::Closed("reset".into());
+        self.down(conn, cause, Some(Duration::from_secs(1)));
+    }
+
+    /// It will not try to come back.
+    pub(crate) fn stop(&mut self, conn: usize) {
+        let code = 810;
+        let cause = DownCause::Disconnected { code, fault: None };
+        self.down(conn, cause, None);
+    }
+
+    /// The broker closes it, and comes back.
+    pub(crate) fn fault(&mut self, conn: usize, fault: Fault) {
+        let fault = Some(fault);
+        let cause = DownCause::Disconnected { code: 0, fault };
+        self.down(conn, cause, Some(Duration::from_secs(1)));
     }
 
     pub(crate) fn plan(&self, id: u64, tier: Tier, legs: Vec<Leg>) -> Result<Plan, Refusal> {
@@ -175,6 +194,35 @@ impl Desk {
                 return messages;
             }
         }
+    }
+
+    /// Everything time brings until then, when it is due.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(next) = self.book.poll_timeout().filter(|&next| next <= end.mono) {
+            self.now = self.now + next.since(self.now.mono);
+            self.book.handle_timeout(self.now, &mut self.effects);
+            self.pump();
+        }
+        self.now = end;
+    }
+
+    /// Who was handed over, and who evens out, since the last look.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        let told = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::HandedOver { conn, moved } => Some(format!("{conn} hands over {moved}")),
+            Effect::Rebalanced { moved } => Some(format!("{moved} even out")),
+            Effect::Shrunk { conn, cap } => Some(format!("{conn} holds {cap}")),
+            Effect::Refused { key, .. } => Some(format!("{} refused", key.id)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// The instruments on a connection.
+    pub(crate) fn home_of(&self, id: u32) -> usize {
+        let home = self.book.instrument(key(id)).unwrap().home;
+        home.map_or(0, |home| home.number().into())
     }
 
     pub(crate) fn charged(&self) -> Vec<usize> {

@@ -3,7 +3,9 @@
 mod claims;
 mod desk;
 mod eviction;
+mod faults;
 mod forecast;
+mod handover;
 mod letting_go;
 mod moves;
 mod quota;

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use strikewire_broker::{ConnEvent, DownCause};
-use strikewire_subscriptions::{Effect, Role, WireState};
-use strikewire_types::{ConnId, Epoch, Mode, Tier};
+use strikewire_subscriptions::{Effect, OnWire, Role, WireState};
+use strikewire_types::{ConnId, Epoch, Mode, Slot, Tier};
 
 use crate::desk::{A, B, Desk, key, leg, legs, owner};
 
@@ -164,4 +164,85 @@ fn a_slot_rests_before_it_is_used_again() {
     desk.now = desk.now + Duration::from_millis(1);
     desk.admit(3, A, legs(&[3]));
     assert_eq!(desk.slot(3), slot);
+}
+
+#[test]
+fn what_stays_silent_is_subscribed_once_more() {
+    let mut desk = Desk::new(1, 10, 10).up();
+    desk.admit(1, A, legs(&[1, 2]));
+    let slot = desk.slot(1);
+    assert_eq!(desk.book.on_wire(slot), None);
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
+    assert_eq!(desk.poll(1).as_deref(), Some("1 +full 1 2"));
+    assert_eq!(desk.book.on_wire(slot), None);
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
+    desk.written(1);
+    let first = OnWire {
+        conn: ConnId::from_index(0),
+        mode: Mode::Full,
+        since: desk.now.mono,
+    };
+    assert_eq!(desk.book.on_wire(slot), Some(first));
+    desk.wait(10);
+    desk.effects.clear();
+    assert!(desk.book.resend(desk.now, slot, &mut desk.effects));
+    let conn = first.conn;
+    assert_eq!(desk.effects, [Effect::Wake { conn }]);
+    // Once is enough, and it is on the wire all the while.
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
+    assert_eq!(desk.book.on_wire(slot), Some(first));
+    let view = desk.book.instrument(key(1)).unwrap();
+    assert_eq!(view.wire, WireState::Subscribed(Mode::Full));
+    assert_eq!(desk.pump(), ["1 +full 1"]);
+    let since = desk.now.mono;
+    let renewed = OnWire { since, ..first };
+    assert_eq!(desk.book.on_wire(slot), Some(renewed));
+    let other = desk.slot(2);
+    assert_eq!(desk.book.on_wire(other), Some(first));
+}
+
+#[test]
+fn what_is_to_be_subscribed_once_more_may_go_or_change() {
+    // Released while it is queued: it is still to be let go of.
+    let queued = || {
+        let mut desk = Desk::new(1, 10, 10).up();
+        desk.admit(1, A, legs(&[1]));
+        desk.pump();
+        let slot = desk.slot(1);
+        assert!(desk.book.resend(desk.now, slot, &mut desk.effects));
+        (desk, slot)
+    };
+    let (mut desk, slot) = queued();
+    desk.release(1);
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
+    assert_eq!(desk.book.on_wire(slot), None);
+    assert_eq!(desk.pump(), ["1 -full 1"]);
+    // And while it is under way.
+    let (mut desk, _) = queued();
+    assert_eq!(desk.poll(1).as_deref(), Some("1 +full 1"));
+    desk.release(1);
+    desk.written(1);
+    assert_eq!(desk.pump(), ["1 -full 1"]);
+    // Another mode is reason enough.
+    let (mut desk, slot) = queued();
+    desk.admit(1, A, vec![leg(1, Mode::Quote, 0)]);
+    assert_eq!(desk.pump(), ["1 -full 1", "1 +quote 1"]);
+    let wire = desk.book.on_wire(slot).unwrap();
+    assert_eq!((wire.mode, wire.since), (Mode::Quote, desk.now.mono));
+    // A new life sends it anyway.
+    let (mut desk, slot) = queued();
+    desk.disconnect(1);
+    assert_eq!(desk.book.on_wire(slot), None);
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
+    desk.connect(1);
+    assert_eq!(desk.pump(), ["1 +full 1"]);
+    // What lingers is not worth it.
+    let (mut desk, slot) = queued();
+    desk.roll(1, &[2]);
+    assert_eq!(desk.pump(), ["1 +full 2"]);
+    assert_eq!(desk.book.on_wire(slot), None);
+    // A slot that there is not.
+    let slot = Slot(99);
+    assert_eq!(desk.book.on_wire(slot), None);
+    assert!(!desk.book.resend(desk.now, slot, &mut desk.effects));
 }
