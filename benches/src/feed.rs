@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use strikewire_broker::{Full, Gap, Oi, Quote, Sink, Target, Ticker, Update};
+use strikewire_broker::{Full, Gap, MarketState, Oi, Quote, Sink, Target, Ticker, Update};
 use strikewire_dhan::wire;
 use strikewire_quotes::{Accept, DepthLevel, RowWriter, Table, Writer, table};
 use strikewire_types::{ConnId, InstrumentKey, Now, PriceStep, Segment, Slot};
@@ -207,6 +207,8 @@ impl Sink for RowSink {
         self.writer
             .write(target.slot, target.key, at.utc, |row| fill(row, update));
     }
+
+    fn market_state(&mut self, _: ConnId, _: Now, _: Segment, _: MarketState) {}
 
     fn gap(&mut self, _: ConnId, _: Gap) {}
 

@@ -107,6 +107,15 @@ fn invalidated(answer: &Invalidated) -> String {
 #[derive(Deserialize)]
 struct Connections {
     per_connection: BTreeMap<u8, Connection>,
+    #[serde(default)]
+    account_contended: bool,
+    held: Option<Held>,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    until: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +159,18 @@ fn connections(answer: &Connections) -> String {
             &or_empty(connection.last_error.as_ref()),
         ]);
     }
-    rows.trim_fmt()
+    let mut text = rows.trim_fmt();
+    if answer.account_contended {
+        text += "\n\nothers use up the account's connections: one at a time is tried";
+    }
+    if let Some(held) = &answer.held {
+        text += &format!(
+            "\n\nnothing is tried before {}: {}",
+            short(&held.until),
+            held.reason
+        );
+    }
+    text
 }
 
 #[cfg(test)]
@@ -222,11 +242,16 @@ mod tests {
             "2": {"state": "backoff", "since": "2026-02-09T10:00:00.000+05:30", "subscriptions": 0,
                   "attempts": 3, "last_error": "refused", "last_packet_age_ms": null,
                   "packets_per_s": 0, "next_retry": "2026-02-09T10:00:08.000+05:30"},
-        }});
+        }, "account_contended": true,
+           "held": {"until": "2026-02-09T10:00:30.000+05:30", "reason": "the broker answered 429"}});
         let expected = "\
 connection  state    since                slots  packets/s  last packet, ms  attempts  next attempt         last error
          1  live     2026-02-09 09:00:00  4,321     15,000                3         0
-         2  backoff  2026-02-09 10:00:00      0          0                          3  2026-02-09 10:00:08  refused";
+         2  backoff  2026-02-09 10:00:00      0          0                          3  2026-02-09 10:00:08  refused
+
+others use up the account's connections: one at a time is tried
+
+nothing is tried before 2026-02-09 10:00:30: the broker answered 429";
         assert_eq!(connections(&from_value(answer).unwrap()), expected);
     }
 }

@@ -138,7 +138,23 @@ struct Explanation {
     ws_connection_id: Option<u8>,
     subscribed_at: String,
     last_tick_age_ms: Option<u64>,
+    missing: Option<Missing>,
+    last_gap: Option<Gap>,
     holders: Vec<Holder>,
+}
+
+#[derive(Deserialize)]
+struct Missing {
+    what: String,
+    since: String,
+    resent: bool,
+}
+
+#[derive(Deserialize)]
+struct Gap {
+    from: String,
+    to: Option<String>,
+    cause: String,
 }
 
 #[derive(Deserialize)]
@@ -163,6 +179,22 @@ fn explanation(about: &Explanation) -> String {
         Some(age) => format!("{age} ms ago"),
         None => "none yet".to_owned(),
     };
+    let missing = about.missing.as_ref().map(|missing| {
+        let what = match missing.what.as_str() {
+            "mode" => "data in its mode",
+            _ => "data",
+        };
+        let resent = if missing.resent {
+            ", asked for again"
+        } else {
+            ""
+        };
+        format!("{what}, since {}{resent}", short(&missing.since))
+    });
+    let gap = about.last_gap.as_ref().map(|gap| {
+        let to = gap.to.as_deref().map_or("now".into(), short);
+        format!("{} to {to}: {}", short(&gap.from), gap.cause)
+    });
     for (name, value) in [
         ("instrument", about.instrument.as_str()),
         ("state", &about.state),
@@ -174,6 +206,11 @@ fn explanation(about: &Explanation) -> String {
         ("holders", &about.holders.len().to_string()),
     ] {
         sheet.add_row([name, value]);
+    }
+    for (name, value) in [("lacks", missing), ("last gap", gap)] {
+        if let Some(value) = value {
+            sheet.add_row([name, &value]);
+        }
     }
     let mut text = sheet.trim_fmt();
     for holder in &about.holders {
@@ -289,6 +326,9 @@ NIFTY_10FEB2026_25500CE  TIER_A  full    pending                       1  2026-0
             "exchange": "NSE", "tier": "TIER_A", "mode": "ticker", "state": "subscribed",
             "ws_connection_id": 1, "subscribed_at": "2026-02-09T10:00:00.623+05:30",
             "last_tick_age_ms": 31,
+            "missing": {"what": "mode", "since": "2026-02-09T10:00:07.000+05:30", "resent": true},
+            "last_gap": {"from": "2026-02-09T09:59:58.000+05:30", "to": null,
+                         "cause": "disconnected with code 807"},
             "holders": [
                 {"kind": "watchlist", "user_id": 1, "tier": "TIER_A", "mode": "ticker",
                  "why": "underlying of NSE STOCK_OPTION RELIANCE 24FEB2026",
@@ -308,6 +348,8 @@ tier        TIER_A
 mode        ticker
 last tick   31 ms ago
 holders     2
+lacks       data in its mode, since 2026-02-09 10:00:07, asked for again
+last gap    2026-02-09 09:59:58 to now: disconnected with code 807
 
 watchlist of user 1: underlying of NSE STOCK_OPTION RELIANCE 24FEB2026
   since 2026-02-09 10:00:00, TIER_A, ticker

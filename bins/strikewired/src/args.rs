@@ -31,6 +31,9 @@ pub struct Args {
     /// The address of Dhan's feed, or of a stand-in.
     #[arg(long, value_name = "URL", env = "STRIKEWIRE_DHAN_FEED_URL")]
     pub dhan_feed_url: Option<String>,
+    /// The address of Dhan's REST calls, or of a stand-in.
+    #[arg(long, value_name = "URL", env = "STRIKEWIRE_DHAN_API_URL")]
+    pub dhan_api_url: Option<String>,
     /// Where watchlists, claims and the audit log are kept: postgres://USER:PASSWORD@HOST/DB
     /// or sqlite:PATH; absent: strikewire.db in the data directory.
     #[arg(

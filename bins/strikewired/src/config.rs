@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail, ensure};
 use jiff::civil::Time;
 use secrecy::SecretString;
-use strikewire_dhan::TokenSource;
+use strikewire_dhan::{BudgetConfig, TokenSource};
 use strikewire_dhan_sim::market::MarketConfig;
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::chain::{Defaults, Width};
@@ -58,6 +58,9 @@ impl Config {
         }
         if let Some(url) = &args.dhan_feed_url {
             file.dhan.feed_url.clone_from(url);
+        }
+        if let Some(url) = &args.dhan_api_url {
+            file.dhan.api_url.clone_from(url);
         }
         if let Some(url) = &args.database {
             file.database = Some(Secret(url.clone()));
@@ -113,9 +116,21 @@ impl Config {
             "stream.client_queue = {}: expected 1 to 65536 messages",
             file.stream.client_queue
         );
-        if file.broker == Broker::Dhan && file.instruments.is_none() {
-            bail!("broker = dhan: --instruments must name Dhan's instrument master of the day");
-        }
+        ensure!(
+            (1..=10_000).contains(&file.dhan.connect_burst),
+            "dhan.connect_burst = {}: expected 1 to 10000 attempts",
+            file.dhan.connect_burst
+        );
+        ensure!(
+            (1..=3_600).contains(&file.dhan.connect_refill_s),
+            "dhan.connect_refill_s = {}: expected 1 to 3600 seconds",
+            file.dhan.connect_refill_s
+        );
+        ensure!(
+            file.dhan.connect_spacing_ms <= 60_000,
+            "dhan.connect_spacing_ms = {}: expected 0 to 60000 milliseconds",
+            file.dhan.connect_spacing_ms
+        );
         let clock = file
             .clock
             .as_deref()
@@ -268,12 +283,12 @@ impl Config {
         }
     }
 
-    /// How to reach Dhan.
+    /// Who is known to Dhan: a client id and where its token comes from.
     ///
     /// # Errors
     ///
-    /// When the credentials are not in the environment.
-    pub(crate) fn dhan(&self, seed: u64) -> anyhow::Result<strikewire_dhan::FeedConfig> {
+    /// When they are not in the environment.
+    pub(crate) fn credentials() -> anyhow::Result<(String, TokenSource)> {
         let client_id = std::env::var("DHAN_CLIENT_ID")
             .context("broker = dhan: the environment has no DHAN_CLIENT_ID")?;
         let token = match (
@@ -287,23 +302,44 @@ impl Config {
                  DHAN_ACCESS_TOKEN"
             ),
         };
-        Ok(strikewire_dhan::FeedConfig {
-            url: self.file.dhan.feed_url.clone(),
-            client_id,
-            token,
-            ..self.feed(seed)
-        })
+        Ok((client_id, token))
     }
 
-    /// What every feed has in common.
+    /// Dhan's addresses.
+    pub(crate) fn dhan_urls(&self) -> Urls {
+        Urls {
+            feed: self.file.dhan.feed_url.clone(),
+            api: self.file.dhan.api_url.clone(),
+            master: self.file.dhan.master_url.clone(),
+        }
+    }
+
+    /// How to keep a feed. The attempts to connect to an account outlive the process; the
+    /// embedded stand-in is another broker every time.
     pub(crate) fn feed(&self, seed: u64) -> strikewire_dhan::FeedConfig {
+        let dhan = &self.file.dhan;
         strikewire_dhan::FeedConfig {
-            connections: self.file.dhan.connections,
-            per_connection: self.file.dhan.per_connection,
+            connections: dhan.connections,
+            per_connection: dhan.per_connection,
+            budget: BudgetConfig {
+                path: (self.file.broker == Broker::Dhan)
+                    .then(|| self.file.data_dir.join("connect-budget.json")),
+                size: dhan.connect_burst,
+                refill: Duration::from_secs(dhan.connect_refill_s),
+                spacing: Duration::from_millis(dhan.connect_spacing_ms),
+            },
             seed,
             ..Default::default()
         }
     }
+}
+
+/// Where a broker is.
+#[derive(Debug)]
+pub(crate) struct Urls {
+    pub(crate) feed: String,
+    pub(crate) api: String,
+    pub(crate) master: String,
 }
 
 /// A time of day such as `08:30`.
@@ -373,7 +409,9 @@ mod tests {
         check("[sim]\nvolatility = -1.0", "sim.volatility");
         check("clock = 'noon'", "clock");
         check("broker = 'zerodha'", "zerodha");
-        check("broker = 'dhan'", "--instruments");
+        check("[dhan]\nconnect_burst = 0", "dhan.connect_burst");
+        check("[dhan]\nconnect_refill_s = 0", "dhan.connect_refill_s");
+        check("[dhan]\nconnect_spacing_ms = 600000", "dhan.connect_spacing_ms");
         check("[stream]\nclient_queue = 0", "stream.client_queue");
         check("[store]\nretention_days = 0", "store.retention_days");
         check("[master]\nreload_at = 'dawn'", "master.reload_at");

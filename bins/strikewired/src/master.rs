@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use jiff::civil::Date;
+use strikewire_broker::{MasterLayout, Reference};
+use strikewire_dhan::DhanRest;
 use strikewire_dhan_sim::SimHandle;
 use strikewire_dhan_sim::generate::{Spec, generate_to_path};
 use strikewire_gateway::Gateway;
@@ -23,11 +25,21 @@ pub(crate) struct Source {
     named: Option<PathBuf>,
     data_dir: PathBuf,
     generated: (usize, u64),
+    /// Where it is fetched from when none is named; generated without one.
+    broker: Option<DhanRest>,
 }
 
+/// What fetched masters are called, with the day they are of between these.
+const FETCHED: (&str, &str) = ("api-scrip-master-", ".csv");
+
+/// Fetched masters that are kept.
+const KEPT: usize = 3;
+
 impl Source {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// What `config` names, or else what `broker` has.
+    pub(crate) fn new(config: &Config, broker: Option<DhanRest>) -> Self {
         Self {
+            broker,
             named: config.instruments().map(Path::to_owned),
             data_dir: config.data_dir().to_owned(),
             generated: config.generated(),
@@ -38,9 +50,12 @@ impl Source {
     /// generated into the data directory.
     pub(crate) fn load(&self, now: Utc) -> anyhow::Result<(Arc<Registry>, PathBuf)> {
         let as_of = ist_date(now);
-        let path = match &self.named {
-            Some(path) => path.clone(),
-            None => self.generated(as_of)?,
+        let path = match (&self.named, &self.broker) {
+            (Some(path), _) => path.clone(),
+            (None, Some(_)) => self.fetched().ok_or_else(|| {
+                anyhow!("there is no instrument master: none is named, and none could be fetched")
+            })?,
+            (None, None) => self.generated(as_of)?,
         };
         let started = Instant::now();
         let registry = Registry::from_path(&path, &LoadOptions::new(as_of))
@@ -74,18 +89,76 @@ impl Source {
         Ok(path)
     }
 
-    /// When the named file was changed last; absent when there is none.
+    /// Fetches the master of `today` from the broker unless it is there already, or
+    /// another one is named.
+    pub(crate) async fn fetch(&self, today: Date) -> anyhow::Result<()> {
+        let (None, Some(broker)) = (&self.named, &self.broker) else {
+            return Ok(());
+        };
+        let (before, after) = FETCHED;
+        let path = self.data_dir.join(format!("{before}{today}{after}"));
+        if path.exists() {
+            return Ok(());
+        }
+        tracing::info!(path = %path.display(), "Fetching the instrument master");
+        let file = broker
+            .instrument_master(MasterLayout::Compact, &path)
+            .await
+            .context("fetching the instrument master")?;
+        tracing::info!(bytes = file.bytes, modified = ?file.modified, "Instrument master fetched");
+        for old in self.all_fetched().into_iter().rev().skip(KEPT) {
+            if let Err(error) = std::fs::remove_file(&old) {
+                tracing::warn!(path = %old.display(), %error, "An old master cannot be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// The latest master that was fetched.
+    fn fetched(&self) -> Option<PathBuf> {
+        self.all_fetched().pop()
+    }
+
+    /// All masters that were fetched, the latest last.
+    fn all_fetched(&self) -> Vec<PathBuf> {
+        let is_fetched = |name: &str| {
+            name.strip_prefix(FETCHED.0)
+                .and_then(|name| name.strip_suffix(FETCHED.1))
+                .is_some_and(|date| date.parse::<Date>().is_ok())
+        };
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(&self.data_dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_fetched))
+            .map(|entry| entry.path())
+            .collect();
+        // By name, which is by day.
+        paths.sort_unstable();
+        paths
+    }
+
+    /// The file that the master is read from; absent when it is generated.
+    fn file(&self) -> Option<PathBuf> {
+        match &self.named {
+            Some(path) => Some(path.clone()),
+            None => self.broker.as_ref().and_then(|_| self.fetched()),
+        }
+    }
+
+    /// When that file was changed last; absent when there is none.
     fn changed(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.named.as_ref()?)
+        std::fs::metadata(self.file()?)
             .and_then(|meta| meta.modified())
             .ok()
     }
 
-    /// Says so when the named file was written before `today`: it is the instrument master
+    /// Says so when the file was written before `today`: it is the instrument master
     /// of another day, by whichever day it was loaded.
     fn is_old(&self, today: Date) -> Option<String> {
         let changed = written_on(self.changed()?)?;
-        let name = self.named.as_ref()?.display();
+        let name = self.file()?;
+        let name = name.display();
         (changed < today).then(|| format!("{name} was last written on {changed}"))
     }
 }
@@ -128,7 +201,14 @@ pub(crate) async fn keep(
         clock.sleep(LOOK_EVERY).await;
         let now = clock.now().utc;
         let today = ist_date(now);
-        let new_day = today > gateway.registry().as_of() && ist_time(now) >= reload_at;
+        let is_time = ist_time(now) >= reload_at;
+        let new_day = today > gateway.registry().as_of() && is_time;
+        if is_time && let Err(error) = source.fetch(today).await {
+            tracing::warn!(error = format!("{error:#}"), "No instrument master of today");
+            let as_of = gateway.registry().as_of();
+            let detail = format!("the instruments are those of {as_of}: {error:#}");
+            gateway.master_stale(Some(detail)).await;
+        }
         let changed = source.changed();
         // A file that changed since the last look may still be being written.
         let is_whole = core::mem::replace(&mut seen, changed) == changed;
@@ -194,6 +274,7 @@ mod tests {
             named: Some(file.path().to_owned()),
             data_dir: PathBuf::new(),
             generated: (0, 0),
+            broker: None,
         };
         assert_eq!(source.is_old(date(2026, 2, 9)), None);
         let detail = source.is_old(date(2026, 2, 10)).unwrap();

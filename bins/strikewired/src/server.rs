@@ -8,16 +8,17 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use strikewire_api::{Api, Metrics};
-use strikewire_dhan::{DhanFeed, FeedConfig, TokenSource};
+use strikewire_dhan::{DhanFeed, DhanRest, FeedConfig, RestConfig, TokenSource};
 use strikewire_dhan_sim::SimHandle;
 use strikewire_gateway::{Gateway, Parts, Reason, Setup};
 use strikewire_store::Store;
-use strikewire_types::Clock;
+use strikewire_types::{Clock, ist_date};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::standin::Standin;
 use crate::threads::{die, vital};
+use crate::config::Urls;
 use crate::{Broker, Config, DataDir, master};
 
 /// Everything must have ended this long after a stop was asked for.
@@ -37,6 +38,7 @@ pub struct Server {
     stop: CancellationToken,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     hub: tokio::task::JoinHandle<()>,
+    desk: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
     database: String,
     threads: Vec<JoinHandle<()>>,
@@ -85,8 +87,17 @@ impl Server {
             .with_context(|| format!("listen = {}", config.listen()))?;
         let addr = listener.local_addr()?;
         let seed = run_seed(&clock);
-        let source = master::Source::new(&config);
-        let (registry, instruments) = source.load(clock.now().utc)?;
+        let account = match config.broker() {
+            Broker::Dhan => Some(Account::new(&config, seed)?),
+            Broker::Sim => None,
+        };
+        let rest = account.as_ref().map(|account| account.rest.clone());
+        let source = master::Source::new(&config, rest);
+        let now = clock.now().utc;
+        if let Err(error) = source.fetch(ist_date(now)).await {
+            tracing::warn!(error = format!("{error:#}"), "No instrument master of today");
+        }
+        let (registry, instruments) = source.load(now)?;
         let options = config.store();
         let database = options.url.to_string();
         let store = Store::open(&options)
@@ -99,23 +110,17 @@ impl Server {
         let audit = store.reader();
 
         let mut notes = Vec::new();
-        let (standin, feed) = match config.broker() {
-            Broker::Dhan => (None, config.dhan(seed)?),
-            Broker::Sim => {
+        let (standin, Account { feed, rest }) = match account {
+            Some(account) => (None, account),
+            None => {
                 let standin = Standin::start(registry.clone(), clock, config.sim()).await?;
                 if config.is_endless() {
                     notes.push(endless_session(&clock));
                 }
-                let feed = FeedConfig {
-                    url: standin.url.clone(),
-                    client_id: "embedded".into(),
-                    token: TokenSource::Fixed("embedded".to_owned().into()),
-                    ..config.feed(seed)
-                };
-                (Some(standin), feed)
+                let account = Account::embedded(&config, &standin, seed)?;
+                (Some(standin), account)
             }
         };
-        let feed = DhanFeed::new(feed)?;
 
         let gateway_config = strikewire_gateway::Config {
             seed,
@@ -127,12 +132,14 @@ impl Server {
             feed,
             owner,
             hub,
+            desk,
         } = strikewire_gateway::build(Setup {
             config: gateway_config,
             registry,
             clock,
             calendar: config.calendar(),
             feed,
+            reference: rest,
             journal: |outcome| {
                 let (recorder, made) = store.start(outcome);
                 writer = Some(made);
@@ -155,6 +162,7 @@ impl Server {
             })?,
         ]);
         let hub = tokio::spawn(hub);
+        let desk = tokio::spawn(desk);
         let keeper = tokio::spawn(master::keep(
             source,
             gateway.clone(),
@@ -186,6 +194,7 @@ impl Server {
             stop,
             http,
             hub,
+            desk,
             keeper,
             database,
             threads,
@@ -275,6 +284,11 @@ impl Server {
                     die("hub");
                 }
             }
+            ended = &mut self.desk => {
+                if ended.is_err() {
+                    die("desk");
+                }
+            }
             ended = &mut self.keeper => {
                 if ended.is_err() {
                     die("keeper of the instrument master");
@@ -328,6 +342,56 @@ impl Server {
             .with_context(|| format!("not everything ended within {} s", STOP_LIMIT.as_secs()))?;
         tracing::info!("Stopped");
         Ok(())
+    }
+}
+
+/// The two sides of a broker's account.
+#[derive(Debug)]
+struct Account {
+    feed: DhanFeed,
+    rest: DhanRest,
+}
+
+impl Account {
+    /// Dhan's, with the credentials of the environment.
+    fn new(config: &Config, seed: u64) -> anyhow::Result<Self> {
+        let (client_id, token) = Config::credentials()?;
+        Self::at(config, config.dhan_urls(), client_id, token, seed)
+    }
+
+    /// The embedded stand-in's, which takes any.
+    fn embedded(config: &Config, standin: &Standin, seed: u64) -> anyhow::Result<Self> {
+        let token = TokenSource::Fixed("embedded".to_owned().into());
+        let urls = Urls {
+            feed: standin.url.clone(),
+            api: standin.api_url.clone(),
+            master: standin.api_url.clone(),
+        };
+        Self::at(config, urls, "embedded".into(), token, seed)
+    }
+
+    fn at(
+        config: &Config,
+        urls: Urls,
+        client_id: String,
+        token: TokenSource,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        let rest = DhanRest::new(RestConfig {
+            url: urls.api,
+            master_url: urls.master,
+            client_id: client_id.clone(),
+            token: token.clone(),
+            seed,
+            ..Default::default()
+        })?;
+        let feed = DhanFeed::new(FeedConfig {
+            url: urls.feed,
+            client_id,
+            token,
+            ..config.feed(seed)
+        })?;
+        Ok(Self { feed, rest })
     }
 }
 

@@ -14,6 +14,8 @@ use crate::threads;
 #[derive(Debug)]
 pub(crate) struct Standin {
     pub(crate) url: String,
+    /// Where its REST calls are.
+    pub(crate) api_url: String,
     pub(crate) handle: SimHandle,
     stop: CancellationToken,
     thread: JoinHandle<()>,
@@ -32,7 +34,7 @@ impl Standin {
             let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
             match SimServer::bind(any_port, registry, clock, config).await {
                 Ok(server) => {
-                    let _ = url_tx.send(Ok((server.url(), server.handle())));
+                    let _ = url_tx.send(Ok((server.url(), server.api_url(), server.handle())));
                     server.run(ended.cancelled_owned()).await;
                 }
                 Err(error) => {
@@ -40,12 +42,13 @@ impl Standin {
                 }
             }
         })?;
-        let (url, handle) = url_rx
+        let (url, api_url, handle) = url_rx
             .await
             .context("the stand-in ended at once")?
             .context("the stand-in's socket")?;
         Ok(Self {
             url,
+            api_url,
             handle,
             stop,
             thread,

@@ -40,7 +40,10 @@ impl Metrics {
             gauge!("strikewire_tier_b_windows", "state" => state).set(count as f64);
         }
 
+        gauge!("strikewire_subscriptions_refused").set(status.refused as f64);
+
         let wires = gateway.ws_status().await?;
+        gauge!("strikewire_account_contended").set(f64::from(u8::from(wires.account_contended)));
         for (id, conn) in &wires.per_connection {
             let id = id.to_string();
             gauge!("strikewire_connection_up", "connection" => id.clone()).set(
@@ -72,6 +75,10 @@ impl Metrics {
                 conn.undecoded_packets(),
             );
             count("strikewire_feed_gaps_total", conn.gaps());
+        }
+        for (code, undecoded) in counters.undecoded() {
+            counter!("strikewire_feed_undecoded_by_code_total", "code" => code.to_string())
+                .absolute(undecoded.count);
         }
         counter!("strikewire_feed_unresolved_packets_total")
             .absolute(counters.unresolved_packets());

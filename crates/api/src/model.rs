@@ -9,7 +9,7 @@ use strikewire_gateway::types::{
     Exchange, Expiry, ExpiryKind, InstrumentKey, Mode, OptionType, PriceStep, Segment, Strike,
     Tier, Utc,
 };
-use strikewire_gateway::{HolderView, InstrumentType, ItemView};
+use strikewire_gateway::{GapView, HolderView, InstrumentType, ItemView, MissingView};
 
 use crate::extract::Fields;
 
@@ -311,12 +311,16 @@ pub struct SubscriptionView {
     pub tier: Tier,
     /// The highest mode it is held in.
     pub mode: Mode,
-    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed`, `changing`, or
+    /// `refused` when the broker does not take it.
     pub state: &'static str,
     /// 1 to 5; null while it waits for a connection.
     pub ws_connection_id: Option<u8>,
     /// Since when it is subscribed.
     pub subscribed_at: Utc,
+    /// What it lacks although it is subscribed; absent when it comes as it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<MissingView>,
 }
 
 /// All about the subscription of one instrument.
@@ -327,6 +331,9 @@ pub struct SubscriptionAnswer {
     pub subscription: SubscriptionView,
     /// Milliseconds since its last tick; null when none came yet.
     pub last_tick_age_ms: Option<u64>,
+    /// The last time without data; absent when there was none since it is subscribed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_gap: Option<GapView>,
     /// Who holds it.
     pub holders: Vec<HolderView>,
 }

@@ -19,7 +19,10 @@ pub enum Error {
         symbol: String,
     },
     /// No price came in time.
-    #[error("no price for {symbol} ({instrument}) came within {waited_ms} ms")]
+    #[error(
+        "no price for {symbol} ({instrument}) came from the feed within {waited_ms} ms, nor by a \
+         quote: {quote}"
+    )]
     PriceUnavailable {
         /// The underlying's symbol.
         symbol: String,
@@ -27,6 +30,16 @@ pub enum Error {
         instrument: InstrumentKey,
         /// How long was waited, in milliseconds.
         waited_ms: u128,
+        /// What came of asking the broker for a quote.
+        quote: String,
+    },
+    /// The broker was asked for a quote and gave none.
+    #[error("no quote of {instrument}: {reason}")]
+    NoQuote {
+        /// Of what.
+        instrument: InstrumentKey,
+        /// What the broker says, or what is missing.
+        reason: String,
     },
     /// The user has this item with other settings.
     #[error("user {user} already has {item} with {has}, not {asked}")]

@@ -1,23 +1,24 @@
+mod price;
+
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_calendar::Calendar;
-use strikewire_chain::{ChainFacts, ChainView, PriceSource, Width};
+use strikewire_chain::{ChainFacts, ChainView, PriceSource};
 use strikewire_fanout::{ClientId, Message};
 use strikewire_quotes::{Quote, Table};
-use strikewire_registry::{ChainQuery, Expiring, Ladder, LadderId, OtherExchange, Registry};
+use strikewire_registry::{ChainQuery, Expiring, LadderId, OtherExchange, Registry};
 use strikewire_store::Reader;
-use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey, Mode};
+use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::command::{ChainAsk, Command, Envelope, Reply};
+use crate::desk::Desk;
 use crate::hub::ANSWERS;
 use crate::item::Holding;
 use crate::master::{Master, Shared as SharedMaster};
-use crate::owner::{legs, middle_window, source_leg};
 use crate::plan::Want;
-use crate::price::{Pricing, source_price};
 use crate::tick::Wakers;
 use crate::{
     ActiveRow, Added, ChainAnswer, ChainRequest, Config, Counters, DryRun, Error, Explanation,
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) master: SharedMaster,
     pub(crate) calendar: Arc<Calendar>,
     pub(crate) table: Arc<Table>,
+    pub(crate) desk: Desk,
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Sender<Envelope>,
     pub(crate) wakers: Arc<Wakers>,
@@ -451,7 +453,7 @@ impl Gateway {
         loop {
             match work(self.master()).await {
                 Err(Error::MasterChanged) => {}
-                // It has no holder now: the next try holds it and waits for its price.
+                // It has no holder now: the next try asks for its price or holds it.
                 Err(Error::PriceGone { symbol, instrument }) => {
                     tries += 1;
                     if tries == PRICE_TRIES {
@@ -459,6 +461,7 @@ impl Gateway {
                             symbol,
                             instrument,
                             waited_ms: self.shared.config.price_wait.as_millis(),
+                            quote: "what there was is gone again".into(),
                         });
                     }
                 }
@@ -511,85 +514,6 @@ impl Gateway {
             let commands = self.shared.commands.clone();
             tokio::spawn(async move { commands.send(envelope).await });
         }
-    }
-
-    /// Sees to it that the price of a ladder's underlying is known: where it is not,
-    /// the underlying is held, and the wait is for its first packet. `claim` is the
-    /// width and mode of the chain that will be claimed; none to read it only.
-    pub(crate) async fn await_price(
-        &self,
-        master: &Master,
-        ladder: Ladder<'_>,
-        claim: Option<(Width, Mode)>,
-    ) -> Result<Option<Hold>, Error> {
-        let source = crate::owner::source_of(ladder)?;
-        let known = || {
-            let pricing = Pricing {
-                table: &self.shared.table,
-                config: &self.shared.config,
-                calendar: &self.shared.calendar,
-                registry: &master.registry,
-            };
-            source_price(&pricing, self.shared.clock.now(), source.key())
-        };
-        if known().is_some() {
-            return Ok(None);
-        }
-        let hold = Hold {
-            gateway: self.clone(),
-            request: self.next_id(),
-        };
-        let leg = source_leg(source);
-        let chain = claim
-            .map(|(width, mode)| {
-                let window = middle_window(ladder, width)?;
-                legs(&master.registry, window.span(), mode)
-            })
-            .transpose()?;
-        self.ask_of(master, |reply| Command::Hold {
-            request: hold.request,
-            leg,
-            chain,
-            reply,
-        })
-        .await?;
-        let wait = self.shared.config.price_wait;
-        let arrived = tokio::time::timeout(wait, async {
-            loop {
-                let mut notified = core::pin::pin!(self.shared.wakers.price.notified());
-                notified.as_mut().enable();
-                // The previous close may arrive a moment before the first price. That may
-                // be an old one, where the market is closed: there is no other then.
-                if known().is_some_and(|price| price.source == PriceSource::Live) {
-                    return;
-                }
-                notified.await;
-            }
-        })
-        .await;
-        if arrived.is_err() && known().is_none() {
-            return Err(Error::PriceUnavailable {
-                symbol: ladder.symbol().to_owned(),
-                instrument: source.key(),
-                waited_ms: wait.as_millis(),
-            });
-        }
-        Ok(Some(hold))
-    }
-}
-
-/// Holds an underlying for as long as a request needs its price.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    gateway: Gateway,
-    request: u64,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.gateway.send_detached(Command::Unhold {
-            request: self.request,
-        });
     }
 }
 

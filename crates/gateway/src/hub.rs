@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strikewire_fanout::{
     ChainBody, ChainId, Class, ClientId, Hub, Item, Message, Outlet, Push, Stats, SubId,
 };
-use strikewire_types::{InstrumentKey, Mode};
+use strikewire_types::{InstrumentKey, Mode, Utc};
 use tokio::sync::mpsc::{self, UnboundedReceiver, error::TrySendError};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -73,6 +73,12 @@ pub(crate) enum HubCommand {
     NoticeAll {
         code: &'static str,
         detail: String,
+    },
+    Gap {
+        keys: Vec<InstrumentKey>,
+        from: Utc,
+        to: Utc,
+        cause: Arc<str>,
     },
 }
 
@@ -239,6 +245,12 @@ fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
         HubCommand::NoticeAll { code, detail } => {
             hub.announce(code, &detail, queues);
         }
+        HubCommand::Gap {
+            keys,
+            from,
+            to,
+            cause,
+        } => hub.gap(&keys, from, to, &cause, queues),
     }
 }
 

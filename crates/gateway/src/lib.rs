@@ -1,5 +1,6 @@
 //! The running system: one thread that takes ticks, one owner of the subscription
-//! book that never waits, and one task that serves streaming clients.
+//! book that never waits, one task that serves streaming clients, and one that asks the
+//! broker what is not streamed.
 //!
 //! ```text
 //! feed thread    socket -> packets -> TickPath -> quote row -> interest of the slot
@@ -7,12 +8,14 @@
 //! owner thread   commands, crossings, connections -> Owner -> book -> effects
 //!                                                     | chains, slots
 //! hub task       windows -> Hub -> queue of each client
+//! desk task      wishes for quotes -> the broker's REST side -> whoever waits, quote rows
 //! ```
 //!
 //! [`build`] makes the parts out of a [`Config`], an instrument master, a clock and a
-//! broker's [`Feed`](strikewire_broker::Feed): a [`Gateway`] handle for those who ask
-//! (REST, stream), and the three tasks that do the work. The composition root decides
-//! which thread runs which; a test may run all three on one.
+//! broker's [`Feed`](strikewire_broker::Feed) and
+//! [`Reference`](strikewire_broker::Reference): a [`Gateway`] handle for those who ask
+//! (REST, stream), and the four tasks that do the work. The composition root decides
+//! which thread runs which; a test may run all of them on one.
 //!
 //! A request never waits inside the owner. What needs to wait for a price waits in
 //! its own task and then sends one command; the owner applies it, journals it, and
@@ -23,7 +26,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use strikewire_broker::{Capabilities, Error, Feed, Port, Sink};
+//! use strikewire_broker::{Capabilities, Error, Feed, NoReference, Port, Sink};
 //! use strikewire_gateway::registry::{LoadOptions, Registry};
 //! use strikewire_gateway::calendar::Calendar;
 //! use strikewire_gateway::types::Clock;
@@ -50,25 +53,28 @@
 //! let options = LoadOptions::new("2026-02-09".parse()?);
 //! let registry = Arc::new(Registry::from_reader(master.as_bytes(), &options)?);
 //!
-//! let Parts { gateway, feed, owner, hub } =
+//! let Parts { gateway, feed, owner, hub, desk } =
 //!     build(Setup {
 //!         config: Config::default(),
 //!         registry,
 //!         clock: Clock::system(),
 //!         calendar: Calendar::builtin(),
 //!         feed: Silent,
+//!         reference: NoReference,
 //!         journal: MemoryJournal::new,
 //!         recovered: Default::default(),
 //!         audit: None,
 //!     })?;
 //! let owner = tokio::spawn(owner);
 //! let hub = tokio::spawn(hub);
+//! let desk = tokio::spawn(desk);
 //! feed().await?;
 //! assert_eq!(gateway.status().await?.total_subscriptions, 0);
 //! assert_eq!(gateway.readiness().status, "starting");
 //! gateway.stop().await;
 //! owner.await?;
 //! hub.await?;
+//! desk.await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -76,6 +82,7 @@
 mod client;
 mod command;
 mod config;
+mod desk;
 mod error;
 mod handle;
 mod hub;
@@ -104,8 +111,9 @@ pub use plan::{DryRun, EvictView, StandingPlan, StandingWindow, plan_standing};
 pub use price::SourcePrice;
 pub use resolve::{ChainRequest, ItemRequest, TicksRequest};
 pub use status::{
-    ActiveRow, ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, HolderView,
-    Readiness, Reason, StatusView, TierBView, WaitingView, WsStatus,
+    ActiveRow, ConnCounters, ConnState, ConnectionStatus, Counters, Explanation, GapView, HeldView,
+    HolderView, MarketStateView, MissingView, MissingWhat, Readiness, Reason, StatusView,
+    TierBView, UndecodedView, WaitingView, WsStatus,
 };
 pub use strikewire_store::List;
 pub use tick::TickPath;

@@ -2,18 +2,21 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::AtomicU64;
+use core::time::Duration;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use strikewire_broker::{self as broker, Feed, port};
+use strikewire_broker::{self as broker, Feed, Reference, port};
 use strikewire_calendar::Calendar;
 use strikewire_fanout::Hub;
 use strikewire_registry::Registry;
 use strikewire_store::{Outcome, Reader, Recovered};
-use strikewire_subscriptions::Book;
+use strikewire_subscriptions::{Book, Config as BookConfig};
 use strikewire_types::Clock;
 use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::oneshot;
 
+use crate::desk::{self, Desk};
 use crate::handle::{Gateway, Shared};
 use crate::master::Master;
 use crate::owner::{self, Inputs, Made, Owner};
@@ -31,7 +34,7 @@ pub type FeedTask =
 /// A part of the gateway that must run for it to work.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The gateway in parts: a handle, and three tasks that must run for it to work.
+/// The gateway in parts: a handle, and four tasks that must run for it to work.
 pub struct Parts {
     /// For those who ask.
     pub gateway: Gateway,
@@ -41,6 +44,8 @@ pub struct Parts {
     pub owner: Task,
     /// Serves streaming clients. Ends when the owner has ended.
     pub hub: Task,
+    /// Asks the broker for what is not streamed. Ends when the owner has ended.
+    pub desk: Task,
 }
 
 impl fmt::Debug for Parts {
@@ -52,7 +57,7 @@ impl fmt::Debug for Parts {
 }
 
 /// What a gateway is made of.
-pub struct Setup<Fd, M> {
+pub struct Setup<Fd, R, M> {
     /// How it behaves.
     pub config: Config,
     /// The instrument master of the day.
@@ -63,6 +68,8 @@ pub struct Setup<Fd, M> {
     pub calendar: Calendar,
     /// The broker's feed.
     pub feed: Fd,
+    /// The broker's request side.
+    pub reference: R,
     /// Makes the journal out of the sender through which it reports what is durable.
     pub journal: M,
     /// What was held before a restart.
@@ -71,7 +78,7 @@ pub struct Setup<Fd, M> {
     pub audit: Option<Reader>,
 }
 
-impl<Fd, M> fmt::Debug for Setup<Fd, M> {
+impl<Fd, R, M> fmt::Debug for Setup<Fd, R, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Setup")
             .field("config", &self.config)
@@ -84,9 +91,12 @@ impl<Fd, M> fmt::Debug for Setup<Fd, M> {
 /// # Errors
 ///
 /// When the capacities of the configuration make no sense.
-pub fn build<Fd, J, M>(setup: Setup<Fd, M>) -> Result<Parts, strikewire_subscriptions::ConfigError>
+pub fn build<Fd, R, J, M>(
+    setup: Setup<Fd, R, M>,
+) -> Result<Parts, strikewire_subscriptions::ConfigError>
 where
     Fd: Feed + Send + 'static,
+    R: Reference,
     J: Journal + 'static,
     M: FnOnce(UnboundedSender<Outcome>) -> J,
 {
@@ -96,13 +106,14 @@ where
         clock,
         calendar,
         feed,
+        reference,
         journal,
         recovered,
         audit,
     } = setup;
     let master = Master::first(registry);
     let calendar = Arc::new(calendar);
-    let book = Book::new(config.book)?;
+    let book = Book::new(in_real_time(config.book, clock.speed()))?;
     let connections = config.book.connections;
     let (table, writer) = strikewire_quotes::table(config.book.slots());
     let counters = Arc::new(Counters::new(connections));
@@ -115,15 +126,12 @@ where
     let (command_tx, command_rx) = mpsc::channel(COMMAND_QUEUE);
     let (outcome_tx, outcome_rx) = mpsc::unbounded_channel();
     let (hub_tx, hub_rx) = mpsc::unbounded_channel();
+    let (answer_tx, answer_rx) = mpsc::channel(desk::ANSWERS);
+    // The desk ends with the owner.
+    let (owner_lives, owner_ended) = oneshot::channel();
+    let desk = Desk::new(&config, clock);
 
-    let path = TickPath::new(
-        table.clone(),
-        writer,
-        clock,
-        tick_tx,
-        wakers.clone(),
-        counters.clone(),
-    );
+    let path = TickPath::new(writer, clock, tick_tx, wakers.clone(), counters.clone());
     let hub = Hub::new(table.clone(), config.seed);
     let owner = Owner::new(Made {
         config: config.clone(),
@@ -131,12 +139,14 @@ where
         calendar: calendar.clone(),
         recovered,
         table: table.clone(),
+        desk: desk.clone(),
         counters: counters.clone(),
         readiness: readiness.clone(),
         hub: hub_tx,
         journal: Box::new(journal(outcome_tx)),
         book,
         now,
+        speed: clock.speed(),
     });
     let inputs = Inputs {
         link,
@@ -150,6 +160,7 @@ where
             master,
             calendar,
             table,
+            desk: desk.clone(),
             clock,
             commands: command_tx,
             wakers: wakers.clone(),
@@ -158,8 +169,30 @@ where
             audit,
             last_id: AtomicU64::new(0),
         }),
-        feed: Box::new(move || Box::pin(feed.run(port, path))),
-        owner: Box::pin(owner::run(owner, inputs, clock)),
+        feed: Box::new({
+            let desk = desk.clone();
+            move || Box::pin(desk::run_feed(feed, port, path, desk, answer_rx))
+        }),
+        owner: Box::pin(async move {
+            let _lives = owner_lives;
+            owner::run(owner, inputs, clock).await;
+        }),
+        desk: Box::pin(desk::run(desk, reference, clock, answer_tx, owner_ended)),
         hub: Box::pin(hub::run(hub, hub_rx, wakers)),
     })
+}
+
+/// What the book waits for sockets, in the time of a clock that passes `speed` seconds in
+/// a real one.
+fn in_real_time(book: BookConfig, speed: f64) -> BookConfig {
+    let scaled = |time: Duration| {
+        Duration::try_from_secs_f64(time.as_secs_f64() * speed).unwrap_or(Duration::MAX)
+    };
+    BookConfig {
+        grace: scaled(book.grace),
+        handover: scaled(book.handover),
+        settle: scaled(book.settle),
+        probation: scaled(book.probation),
+        ..book
+    }
 }

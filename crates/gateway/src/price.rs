@@ -7,11 +7,13 @@ use strikewire_registry::Registry;
 use strikewire_types::{ExchangeTime, InstrumentKey, Now, Price, Segment};
 
 use crate::Config;
+use crate::desk::Desk;
 
 /// Where prices are looked up, and what makes them live.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pricing<'a> {
     pub(crate) table: &'a Table,
+    pub(crate) desk: &'a Desk,
     pub(crate) config: &'a Config,
     pub(crate) calendar: &'a Calendar,
     pub(crate) registry: &'a Registry,
@@ -31,10 +33,10 @@ pub struct SourcePrice {
 }
 
 impl SourcePrice {
-    /// Whether it may move a chain: from the feed, and recent.
+    /// Whether it is what the market pays now: a price of the exchange, and recent.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.source == PriceSource::Live && !self.stale
+        matches!(self.source, PriceSource::Live | PriceSource::Rest) && !self.stale
     }
 
     /// The caller's own.
@@ -48,26 +50,67 @@ impl SourcePrice {
     }
 }
 
-/// The price of `key` in the quote table: the last one traded, or where there is
-/// none the previous close.
+/// The price of `key`: the last one traded by the quote table or, where that has none, by
+/// a quote that somebody asked for a moment ago; or else the previous close.
 pub(crate) fn source_price(
     pricing: &Pricing<'_>,
     now: Now,
     key: InstrumentKey,
 ) -> Option<SourcePrice> {
-    let quote = pricing.table.quote(key)?;
-    let positive = |price: Option<Price>| price.filter(|price| *price > Price::ZERO);
-    if let Some(price) = positive(quote.ltp) {
-        return Some(SourcePrice {
-            price,
-            source: PriceSource::Live,
-            time: quote.ltt,
-            stale: !quote
-                .ltt
-                .is_some_and(|time| is_live(pricing, now, key, time)),
-        });
+    let row = row_price(pricing, now, key);
+    if row.is_some_and(|price| price.source != PriceSource::PrevClose) {
+        return row;
     }
-    positive(quote.prev_close).map(|price| SourcePrice {
+    let Some(quote) = pricing.desk.answer_of(now, key) else {
+        return row;
+    };
+    match quote.ltp.filter(is_positive) {
+        Some(ltp) => Some(traded(pricing, now, key, ltp, quote.ltt, PriceSource::Rest)),
+        None => row.or_else(|| closed(quote.day.prev_close)),
+    }
+}
+
+/// The price of `key` by the quote table alone.
+pub(crate) fn row_price(
+    pricing: &Pricing<'_>,
+    now: Now,
+    key: InstrumentKey,
+) -> Option<SourcePrice> {
+    let quote = pricing.table.quote(key)?;
+    match quote.ltp.filter(is_positive) {
+        Some(ltp) => {
+            let source = match quote.from_rest {
+                Some(_) => PriceSource::Rest,
+                None => PriceSource::Live,
+            };
+            Some(traded(pricing, now, key, ltp, quote.ltt, source))
+        }
+        None => closed(quote.prev_close),
+    }
+}
+
+fn is_positive(price: &Price) -> bool {
+    *price > Price::ZERO
+}
+
+fn traded(
+    pricing: &Pricing<'_>,
+    now: Now,
+    key: InstrumentKey,
+    price: Price,
+    time: Option<ExchangeTime>,
+    source: PriceSource,
+) -> SourcePrice {
+    SourcePrice {
+        price,
+        source,
+        time,
+        stale: !time.is_some_and(|time| is_live(pricing, now, key, time)),
+    }
+}
+
+fn closed(prev_close: Option<Price>) -> Option<SourcePrice> {
+    prev_close.filter(is_positive).map(|price| SourcePrice {
         price,
         source: PriceSource::PrevClose,
         time: None,

@@ -1,22 +1,91 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
-use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Tier, Utc};
+use strikewire_broker::Gap;
+use strikewire_types::{ConnId, InstrumentKey, Mode, Mono, Segment, Tier, Utc};
 
 /// What the feed thread counts.
 #[derive(Debug)]
 pub struct Counters {
     conns: Box<[ConnCounters]>,
     unresolved: AtomicU64,
+    rare: Mutex<Rare>,
 }
+
+/// What comes seldom, and is kept to be looked at.
+#[derive(Debug, Default)]
+struct Rare {
+    market_states: BTreeMap<Segment, MarketStateView>,
+    undecoded: BTreeMap<u8, UndecodedView>,
+    last_gaps: BTreeMap<ConnId, GapView>,
+}
+
+/// So many bytes of a packet that is not understood are kept.
+const SAMPLE_BYTES: usize = 256;
 
 impl Counters {
     pub(crate) fn new(connections: usize) -> Self {
         Self {
             conns: (0..connections).map(|_| ConnCounters::default()).collect(),
             unresolved: AtomicU64::new(0),
+            rare: Mutex::default(),
+        }
+    }
+
+    /// The last time a connection had no data.
+    #[must_use]
+    pub fn last_gap(&self, conn: ConnId) -> Option<GapView> {
+        self.rare.lock().last_gaps.get(&conn).cloned()
+    }
+
+    pub(crate) fn gap(&self, conn: ConnId, gap: &Gap) {
+        self.conn(conn).gap();
+        let view = GapView {
+            from: gap.from.utc,
+            to: Some(gap.to.utc),
+            cause: gap.cause.to_string().into(),
+        };
+        self.rare.lock().last_gaps.insert(conn, view);
+    }
+
+    /// What the broker last said of the markets.
+    #[must_use]
+    pub fn market_states(&self) -> BTreeMap<Segment, MarketStateView> {
+        self.rare.lock().market_states.clone()
+    }
+
+    pub(crate) fn market_state(&self, segment: Segment, code: u32, at: Utc) {
+        let view = MarketStateView { code, at };
+        self.rare.lock().market_states.insert(segment, view);
+    }
+
+    /// Packets that were not understood, by the broker's code, with the last of each.
+    #[must_use]
+    pub fn undecoded(&self) -> BTreeMap<u8, UndecodedView> {
+        self.rare.lock().undecoded.clone()
+    }
+
+    /// Keeps the last of each kind; what comes in floods is kept once a second.
+    pub(crate) fn undecoded_packet(&self, code: u8, at: Utc, bytes: &[u8]) {
+        let mut rare = self.rare.lock();
+        let view = rare.undecoded.entry(code).or_insert_with(|| UndecodedView {
+            count: 0,
+            last: Utc::default(),
+            sample: String::new(),
+        });
+        view.count += 1;
+        if view.sample.is_empty() || at.since(view.last) >= Duration::from_secs(1) {
+            view.last = at;
+            view.sample = bytes
+                .iter()
+                .take(SAMPLE_BYTES)
+                .flat_map(|byte| [byte >> 4, byte & 15])
+                .filter_map(|digit| char::from_digit(digit.into(), 16))
+                .collect();
         }
     }
 
@@ -45,6 +114,12 @@ impl Counters {
     }
 }
 
+/// Counts on. The feed thread alone counts: an addition that lets others count too would
+/// cost several times as much, and there are some per packet.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
 /// What the feed thread counts on one connection.
 #[derive(Debug, Default)]
 pub struct ConnCounters {
@@ -60,13 +135,13 @@ pub struct ConnCounters {
 
 impl ConnCounters {
     pub(crate) fn frame(&self, at: Mono, bytes: usize) {
-        self.frames.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
+        add(&self.frames, 1);
+        add(&self.bytes, bytes as u64);
         self.last_frame.store(at.as_nanos(), Relaxed);
     }
 
     pub(crate) fn packet(&self, at: Mono) {
-        self.packets.fetch_add(1, Relaxed);
+        add(&self.packets, 1);
         self.last_packet.store(at.as_nanos(), Relaxed);
     }
 
@@ -78,7 +153,7 @@ impl ConnCounters {
         self.undecoded.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn gap(&self) {
+    fn gap(&self) {
         self.gaps.fetch_add(1, Relaxed);
     }
 
@@ -175,6 +250,74 @@ pub struct ConnectionStatus {
     pub packets_per_s: u64,
     /// When it is tried again; null while it is up or when it will not be.
     pub next_retry: Option<Utc>,
+    /// Times without data since the start.
+    pub gaps: u64,
+    /// The last of them; null when there was none.
+    pub last_gap: Option<GapView>,
+    /// Whether its instruments were handed to the other connections, because it was
+    /// down for too long.
+    pub handed_over: bool,
+}
+
+/// A time without data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapView {
+    /// When the last data came.
+    pub from: Utc,
+    /// When data came again; null while it lasts.
+    pub to: Option<Utc>,
+    /// What made it.
+    pub cause: Arc<str>,
+}
+
+/// Attempts to connect that are held back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldView {
+    /// Until when.
+    pub until: Utc,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a subscription lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingWhat {
+    /// Data: it is silent while its neighbours tick.
+    Data,
+    /// Data in its mode: after a change of mode it goes on in another one.
+    Mode,
+}
+
+/// Something that a subscription lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MissingView {
+    /// What.
+    pub what: MissingWhat,
+    /// Since when that is known.
+    pub since: Utc,
+    /// Whether it was asked for once more.
+    pub resent: bool,
+}
+
+/// What the broker last said of a segment of the market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MarketStateView {
+    /// The broker's number; Dhan does not document what it means.
+    pub code: u32,
+    /// When it came.
+    pub at: Utc,
+}
+
+/// Packets of one kind that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UndecodedView {
+    /// How many.
+    pub count: u64,
+    /// When the last one came.
+    pub last: Utc,
+    /// Its first bytes, in hexadecimal.
+    pub sample: String,
 }
 
 /// All connections.
@@ -186,6 +329,16 @@ pub struct WsStatus {
     pub connected_connections: usize,
     /// By number, from 1.
     pub per_connection: BTreeMap<u8, ConnectionStatus>,
+    /// Whether others use up the account's connections.
+    pub account_contended: bool,
+    /// Why no connection is tried at the moment; null when that is not so.
+    pub held: Option<HeldView>,
+    /// When the token in use expires; null when it does not say.
+    pub token_expires_at: Option<Utc>,
+    /// What the broker says of the markets, by segment.
+    pub market_states: BTreeMap<Segment, MarketStateView>,
+    /// Packets that were not understood, by the broker's code.
+    pub undecoded: BTreeMap<u8, UndecodedView>,
 }
 
 /// Totals of the subscription book.
@@ -213,6 +366,12 @@ pub struct StatusView {
     pub lingering: usize,
     /// Instruments that wait for room on a connection.
     pub unplaced: usize,
+    /// Instruments that are silent while their neighbours tick.
+    pub silent: usize,
+    /// Instruments that go on in their old mode after a change.
+    pub unconfirmed_modes: usize,
+    /// Instruments that the broker does not take.
+    pub refused: usize,
     /// What is always on.
     pub tier_b: TierBView,
 }
@@ -248,12 +407,15 @@ pub struct ActiveRow {
     pub tier: Tier,
     /// The highest mode it is held in.
     pub mode: Mode,
-    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed`, `changing`, or
+    /// `refused` when the broker does not take it.
     pub state: &'static str,
     /// Its connection; absent while it waits for one.
     pub connection: Option<ConnId>,
     /// Since when it is desired.
     pub since: Utc,
+    /// What it lacks on the wire; absent when it comes as it should.
+    pub missing: Option<MissingView>,
     /// How many hold it.
     pub holders: usize,
 }
@@ -286,12 +448,17 @@ pub struct Explanation {
     pub tier: Tier,
     /// The highest mode it is held in.
     pub mode: Mode,
-    /// How it stands on the wire: `pending`, `subscribing`, `subscribed` or `changing`.
+    /// How it stands on the wire: `pending`, `subscribing`, `subscribed`, `changing`, or
+    /// `refused` when the broker does not take it.
     pub state: &'static str,
     /// Its connection; absent while it waits for one.
     pub connection: Option<ConnId>,
     /// Since when it is desired.
     pub since: Utc,
+    /// What it lacks on the wire; absent when it comes as it should.
+    pub missing: Option<MissingView>,
+    /// The last time without data; absent when there was none since it is subscribed.
+    pub last_gap: Option<GapView>,
     /// Who holds it.
     pub holders: Vec<HolderView>,
 }

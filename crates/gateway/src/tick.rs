@@ -1,22 +1,33 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strikewire_broker::{DepthLevel, Full, Gap, Quote, Sink, Target, Ticker, Update};
-use strikewire_quotes::{Accept, Interest, RowWriter, Table, Writer};
-use strikewire_types::{Clock, ConnId, InstrumentKey, Now, Slot};
+use strikewire_broker::{Gap, MarketState, Packed, Sink, Snapshot, Target, Update};
+use strikewire_quotes::{Accept, Interest, Put, Resumed, RowWriter, Writer, Wrote};
+use strikewire_types::{Clock, ConnId, InstrumentKey, Mode, Now, Segment, Slot, Utc};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::Counters;
 
+mod fill;
+
 /// What the tick path tells the owner. Bounded by its cause: a band is disarmed by
-/// its crossing, and a slot flips once per migration.
+/// its crossing, a slot flips once per migration, and a gap ends once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TickEvent {
     /// The price of a slot left its roll band.
     Crossed { slot: Slot, key: InstrumentKey },
     /// A migrating slot got its first packet from its new connection.
     FirstPacket { slot: Slot, conn: ConnId },
+    /// A slot that may have missed packets got one, or the answer to a request.
+    Resumed {
+        slot: Slot,
+        key: InstrumentKey,
+        /// When the packet before it was received; absent when there was none.
+        from: Option<Utc>,
+        /// When this one was.
+        to: Utc,
+    },
 }
 
 /// Wakes those who wait for ticks.
@@ -29,21 +40,26 @@ pub(crate) struct Wakers {
 }
 
 /// The way of a tick, owned by the feed thread: an update of a resolved instrument
-/// goes into its row, and what the slot's interest asks for happens at once.
+/// goes into its row at once, and what the slot's interest asks for happens before the
+/// feed waits again, one fence for many packets.
 #[derive(Debug)]
 pub struct TickPath {
-    table: Arc<Table>,
     writer: Writer,
     clock: Clock,
+    out: Out,
+    counters: Arc<Counters>,
+}
+
+/// Where the consequences of a tick go.
+#[derive(Debug)]
+struct Out {
     events: UnboundedSender<TickEvent>,
     wakers: Arc<Wakers>,
-    counters: Arc<Counters>,
     batch_wanted: bool,
 }
 
 impl TickPath {
     pub(crate) fn new(
-        table: Arc<Table>,
         writer: Writer,
         clock: Clock,
         events: UnboundedSender<TickEvent>,
@@ -51,14 +67,115 @@ impl TickPath {
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            table,
             writer,
             clock,
-            events,
-            wakers,
+            out: Out {
+                events,
+                wakers,
+                batch_wanted: false,
+            },
             counters,
-            batch_wanted: false,
         }
+    }
+
+    /// A tick path whose events nobody takes: for measuring, and for programs that read
+    /// the rows and need no gateway.
+    #[must_use]
+    pub fn detached(writer: Writer, clock: Clock, connections: usize) -> Self {
+        let (events, _) = mpsc::unbounded_channel();
+        let counters = Arc::new(Counters::new(connections));
+        Self::new(writer, clock, events, Arc::default(), counters)
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub const fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Takes the answer to a request of `asked_at`: what it says goes into the row, unless
+    /// a packet came since then. Whether anything was written.
+    ///
+    /// It ends a gap, and is told to roll bands, to those who wait for a price and to
+    /// streams, as a packet is; but when the latest packet came, and its mode, stay.
+    pub fn snapshot(&mut self, at: Now, asked_at: Now, snapshot: &Snapshot) -> bool {
+        let Some((slot, step)) = self.writer.table().resolve(snapshot.key) else {
+            return false;
+        };
+        let times = (asked_at.utc, at.utc);
+        let wrote = self
+            .writer
+            .write_answer(slot, snapshot.key, step, times, |row| {
+                fill::snapshot(row, snapshot);
+            });
+        let Some(wrote) = wrote else {
+            return false;
+        };
+        if let Some(resumed) = wrote.resumed {
+            self.out.resumed(slot, snapshot.key, resumed, at);
+        }
+        self.out.follow(slot, snapshot.key, wrote);
+        true
+    }
+
+    #[inline(always)]
+    fn put(
+        &mut self,
+        conn: ConnId,
+        target: &Target,
+        at: Now,
+        fill: impl FnOnce(&mut RowWriter<'_>),
+    ) {
+        let Target { key, slot, step } = *target;
+        let counters = self.counters.conn(conn);
+        counters.packet(at.mono);
+        match self.writer.accepts(slot, conn) {
+            Accept::Home => {}
+            Accept::Flipped => self.out.tell(TickEvent::FirstPacket { slot, conn }),
+            Accept::Stranger => {
+                counters.stranger();
+                return;
+            }
+        }
+        let Put { resumed, full } = self.writer.put(slot, key, step, at.utc, fill);
+        if let Some(resumed) = resumed {
+            self.out.resumed(slot, key, resumed, at);
+        }
+        if full {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let Self { writer, out, .. } = self;
+        writer.settle(|slot, key, wrote| out.follow(slot, key, wrote));
+    }
+}
+
+impl Out {
+    #[cold]
+    fn tell(&self, event: TickEvent) {
+        // The owner outlives the feed; a send fails only while all stops.
+        let _ = self.events.send(event);
+    }
+
+    fn resumed(&self, slot: Slot, key: InstrumentKey, resumed: Resumed, at: Now) {
+        self.tell(TickEvent::Resumed {
+            slot,
+            key,
+            from: resumed.from,
+            to: at.utc,
+        });
+    }
+
+    fn follow(&mut self, slot: Slot, key: InstrumentKey, wrote: Wrote) {
+        if wrote.crossed {
+            self.tell(TickEvent::Crossed { slot, key });
+        }
+        if wrote.interest.contains(Interest::WAIT) {
+            self.wakers.price.notify_waiters();
+        }
+        self.batch_wanted |= wrote.interest.contains(Interest::fan(0));
     }
 }
 
@@ -67,48 +184,49 @@ impl Sink for TickPath {
         self.clock.now()
     }
 
+    #[inline]
     fn resolve(&self, key: InstrumentKey) -> Option<Target> {
-        let Some((slot, step)) = self.table.resolve(key) else {
+        let Some((slot, step)) = self.writer.table().resolve(key) else {
             self.counters.unresolved();
             return None;
         };
         Some(Target { key, slot, step })
     }
 
+    #[inline(always)]
+    fn prepare(&self, target: &Target, mode: Mode) {
+        self.writer.prepare(target.slot, mode);
+    }
+
     fn apply(&mut self, conn: ConnId, target: &Target, at: Now, update: &Update) {
-        let counters = self.counters.conn(conn);
-        counters.packet(at.mono);
-        match self.writer.accepts(target.slot, conn) {
-            Accept::Home => {}
-            Accept::Flipped => {
-                // The owner outlives the feed; a send fails only while all stops.
-                let _ = self.events.send(TickEvent::FirstPacket {
-                    slot: target.slot,
-                    conn,
-                });
+        self.put(conn, target, at, |row| fill::update(row, update));
+    }
+
+    #[inline(always)]
+    fn apply_packed(&mut self, conn: ConnId, target: &Target, at: Now, packed: &Packed) {
+        let step = target.step;
+        // Each kind by itself: the compiler then makes one straight piece of code of it,
+        // from the decoder to the row.
+        match packed {
+            Packed::Ticker(said) => {
+                self.put(conn, target, at, |row| fill::packed_ticker(row, step, said));
             }
-            Accept::Stranger => {
-                counters.stranger();
-                return;
+            Packed::Quote(said) => {
+                self.put(conn, target, at, |row| fill::packed_quote(row, step, said));
+            }
+            Packed::Full(said) => {
+                self.put(conn, target, at, |row| fill::packed_full(row, step, said));
             }
         }
-        let wrote = self
-            .writer
-            .write(target.slot, target.key, at.utc, |row| fill(row, update));
-        if wrote.crossed {
-            let _ = self.events.send(TickEvent::Crossed {
-                slot: target.slot,
-                key: target.key,
-            });
-        }
-        if wrote.interest.contains(Interest::WAIT) {
-            self.wakers.price.notify_waiters();
-        }
-        self.batch_wanted |= wrote.interest.contains(Interest::fan(0));
+    }
+
+    fn market_state(&mut self, conn: ConnId, at: Now, segment: Segment, state: MarketState) {
+        self.counters.market_state(segment, state.code, at.utc);
+        tracing::info!(%conn, %segment, code = state.code, "Market state");
     }
 
     fn gap(&mut self, conn: ConnId, gap: Gap) {
-        self.counters.conn(conn).gap();
+        self.counters.gap(conn, &gap);
         tracing::info!(%conn, from = %gap.from.utc, to = %gap.to.utc, "Gap in the feed");
     }
 
@@ -116,75 +234,16 @@ impl Sink for TickPath {
         self.counters.conn(conn).frame(at.mono, frame.len());
     }
 
-    fn undecoded(&mut self, conn: ConnId, _at: Now, code: u8, bytes: &[u8]) {
+    fn undecoded(&mut self, conn: ConnId, at: Now, code: u8, bytes: &[u8]) {
         self.counters.conn(conn).undecoded();
+        self.counters.undecoded_packet(code, at.utc, bytes);
         tracing::debug!(%conn, code, len = bytes.len(), "Packet not decoded");
     }
 
     fn turn_done(&mut self, _at: Now) {
-        if core::mem::take(&mut self.batch_wanted) {
-            self.wakers.batch.notify_one();
+        self.settle();
+        if core::mem::take(&mut self.out.batch_wanted) {
+            self.out.wakers.batch.notify_one();
         }
-    }
-}
-
-fn fill(row: &mut RowWriter<'_>, update: &Update) {
-    match update {
-        Update::Ticker(ticker) => fill_ticker(row, ticker),
-        Update::Quote(quote) => fill_quote(row, quote),
-        Update::Full(Full { quote, oi, depth }) => {
-            fill_quote(row, quote);
-            fill_oi(row, oi);
-            for (level, side) in depth.iter().enumerate() {
-                row.depth(level, depth_level(side));
-            }
-        }
-        Update::Oi(oi) => fill_oi(row, oi),
-        Update::PrevClose(close) => row.prev_close(close.price),
-        // Of a segment, not of an instrument; and kinds that are yet to come.
-        _ => {}
-    }
-}
-
-fn fill_ticker(row: &mut RowWriter<'_>, ticker: &Ticker) {
-    if ticker.ltp.is_some() {
-        row.ltp(ticker.ltp);
-        row.ltt(ticker.ltt);
-    }
-}
-
-fn fill_quote(row: &mut RowWriter<'_>, quote: &Quote) {
-    fill_ticker(row, &quote.ticker);
-    row.ltq(Some(quote.ltq));
-    row.atp(quote.atp);
-    row.volume(Some(quote.volume));
-    row.total_buy_qty(Some(quote.total_buy_qty));
-    row.total_sell_qty(Some(quote.total_sell_qty));
-    row.open(quote.day.open);
-    row.high(quote.day.high);
-    row.low(quote.day.low);
-    if quote.day.prev_close.is_some() {
-        row.prev_close(quote.day.prev_close);
-    }
-}
-
-fn fill_oi(row: &mut RowWriter<'_>, oi: &strikewire_broker::Oi) {
-    row.oi(Some(oi.oi));
-    if oi.high.is_some() {
-        row.oi_high(oi.high);
-    }
-    if oi.low.is_some() {
-        row.oi_low(oi.low);
-    }
-}
-
-fn depth_level(level: &DepthLevel) -> strikewire_quotes::DepthLevel {
-    strikewire_quotes::DepthLevel {
-        bid: level.bid,
-        bid_qty: level.bid_qty,
-        bid_orders: level.bid_orders,
-        ask: level.ask,
-        ask_qty: level.ask_qty,
-        ask_orders: level.ask_orders,
     }
 }

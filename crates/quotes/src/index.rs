@@ -26,6 +26,7 @@ pub(crate) struct Index {
     shelves: [OnceLock<Shelf>; SEGMENTS],
 }
 
+#[inline]
 fn places(id: u32) -> (usize, usize, usize) {
     let id = id as usize;
     (
@@ -46,12 +47,14 @@ impl Index {
         }
     }
 
+    #[inline]
     fn entry(&self, key: InstrumentKey) -> Option<&AtomicU64> {
         let (folder, page, entry) = places(key.id.0);
         let shelf = self.shelves[usize::from(key.segment.code())].get()?;
         Some(&shelf[folder].get()?[page].get()?[entry])
     }
 
+    #[inline]
     pub(crate) fn get(&self, key: InstrumentKey) -> Option<(Slot, PriceStep)> {
         // Acquire: who sees the entry sees the slot made ready for it.
         let entry = self.entry(key)?.load(Ordering::Acquire);

@@ -23,6 +23,9 @@ impl Interest {
     pub const ROLL: Self = Self(1);
     /// Somebody waits for the first price.
     pub const WAIT: Self = Self(2);
+    /// The slot may have missed packets: the next one ends a gap. See
+    /// [`Resumed`](crate::Resumed).
+    pub const GAP: Self = Self(1 << (FAN_SHIFT + CLASSES as u32));
     /// Clients of any class are streamed to.
     pub const FAN: Self = Self(((1 << CLASSES) - 1) << FAN_SHIFT);
 
@@ -79,6 +82,9 @@ impl fmt::Debug for Interest {
         }
         if self.contains(Self::WAIT) {
             set.entry(&"WAIT");
+        }
+        if self.contains(Self::GAP) {
+            set.entry(&"GAP");
         }
         for class in (0..CLASSES).filter(|class| self.contains(Self::fan(*class))) {
             set.entry(&format_args!("FAN{class}"));
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn reasons_do_not_overlap() {
-        let mut all = Interest::ROLL | Interest::WAIT;
+        let mut all = Interest::ROLL | Interest::WAIT | Interest::GAP;
         assert!(!all.intersects(Interest::FAN));
         for class in 0..CLASSES {
             assert!(!all.intersects(Interest::fan(class)));

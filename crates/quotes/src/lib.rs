@@ -36,15 +36,19 @@
 //! assert_eq!(table.quote(nifty).and_then(|quote| quote.ltp), Some(price));
 //! ```
 
-mod cell;
+mod guard;
 mod index;
 mod interest;
+mod quote;
 mod row;
 mod slot;
 mod sync;
 mod table;
+mod writer;
 
 pub use interest::{CLASSES, Interest};
-pub use row::{DEPTH, DepthLevel, LastPrice, Quote, RowWriter};
+pub use quote::{DEPTH, DepthLevel, LastPrice, Quote};
+pub use row::{PackedDay, RowWriter};
 pub use slot::Accept;
-pub use table::{Table, Writer, Wrote, table};
+pub use table::{Table, table};
+pub use writer::{Put, Resumed, Writer, Wrote};

@@ -1,10 +1,12 @@
-//! What the owner and the writer agree on about a slot: its home connection, its interest
-//! and its roll band.
+//! A slot: its row, and what the owner and the writer agree on about it, which is its home
+//! connection, its interest and its roll band.
 
 use strikewire_types::{ConnId, Price};
 
+use crate::guard::Guard;
 use crate::interest::Interest;
-use crate::sync::{AtomicI64, AtomicU32, Ordering, fence};
+use crate::row::HEAD_WORDS;
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Whether a packet of a slot comes from where it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +44,40 @@ impl Home {
     }
 }
 
+/// The first words of a row.
 #[derive(Debug)]
-#[repr(align(32))]
+pub(crate) struct Head(pub(crate) [AtomicU64; HEAD_WORDS]);
+
+/// What every packet looks at, and the first words of the row: one cache line. A ticker
+/// packet that nobody wants to hear of touches nothing else.
+#[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct SlotState {
     home: AtomicU32,
     interest: AtomicU32,
-    /// At or below this, the band is left.
+    pub(crate) guard: Guard,
+    pub(crate) head: Head,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<SlotState>() == 64);
+
+/// The prices at which a roll band is left.
+#[derive(Debug)]
+pub(crate) struct Band {
+    /// At or below this.
     lower: AtomicI64,
-    /// At or above this, the band is left.
+    /// At or above this.
     upper: AtomicI64,
+}
+
+impl Band {
+    pub(crate) fn new() -> Self {
+        Self {
+            lower: AtomicI64::new(i64::MIN),
+            upper: AtomicI64::new(i64::MAX),
+        }
+    }
 }
 
 impl SlotState {
@@ -58,8 +85,8 @@ impl SlotState {
         Self {
             home: AtomicU32::new(0),
             interest: AtomicU32::new(0),
-            lower: AtomicI64::new(i64::MIN),
-            upper: AtomicI64::new(i64::MAX),
+            guard: Guard::new(),
+            head: Head(std::array::from_fn(|_| AtomicU64::new(0))),
         }
     }
 
@@ -74,7 +101,7 @@ impl SlotState {
     /// A new binding: another generation, and of the interests only those of the fan-out,
     /// which are kept by who streams.
     pub(crate) fn bind(&self, home: ConnId) {
-        self.remove_interest(Interest::ROLL | Interest::WAIT);
+        self.remove_interest(Interest::ROLL | Interest::WAIT | Interest::GAP);
         self.change_home(|old| Home {
             conn: home.number(),
             next: 0,
@@ -98,13 +125,23 @@ impl SlotState {
         });
     }
 
+    #[inline]
     pub(crate) fn generation(&self) -> u16 {
         Home::unpack(self.home.load(Ordering::Acquire)).generation
     }
 
+    #[inline]
     pub(crate) fn accept(&self, conn: ConnId) -> Accept {
         let conn = conn.number();
-        let mut word = self.home.load(Ordering::Acquire);
+        let word = self.home.load(Ordering::Acquire);
+        if Home::unpack(word).conn == conn {
+            return Accept::Home;
+        }
+        self.flip(conn, word)
+    }
+
+    #[cold]
+    fn flip(&self, conn: u8, mut word: u32) -> Accept {
         loop {
             let home = Home::unpack(word);
             if home.conn == conn {
@@ -131,6 +168,7 @@ impl SlotState {
         }
     }
 
+    #[inline]
     pub(crate) fn interest(&self) -> Interest {
         // Acquire: who sees the band armed sees the band.
         Interest::from_bits(self.interest.load(Ordering::Acquire))
@@ -144,30 +182,32 @@ impl SlotState {
     }
 
     pub(crate) fn remove_interest(&self, interest: Interest) {
-        self.interest.fetch_and(!interest.bits(), Ordering::AcqRel);
+        self.take_interest(interest);
     }
 
-    pub(crate) fn arm(&self, lower: Option<Price>, upper: Option<Price>) {
+    /// Removes the interest and says what there was before.
+    pub(crate) fn take_interest(&self, interest: Interest) -> Interest {
+        Interest::from_bits(self.interest.fetch_and(!interest.bits(), Ordering::AcqRel))
+    }
+
+    pub(crate) fn arm(&self, band: &Band, lower: Option<Price>, upper: Option<Price>) {
         // Off first, so that no tick is compared with half of a new band.
         self.remove_interest(Interest::ROLL);
-        self.lower
+        band.lower
             .store(lower.map_or(i64::MIN, Price::raw), Ordering::Relaxed);
-        self.upper
+        band.upper
             .store(upper.map_or(i64::MAX, Price::raw), Ordering::Relaxed);
         self.add_interest(Interest::ROLL);
     }
 
     /// Whether `price` leaves the armed band; if so it is not armed any more.
-    pub(crate) fn cross(&self, price: Price) -> bool {
+    pub(crate) fn cross(&self, band: &Band, price: Price) -> bool {
         let price = price.raw();
-        let left = price <= self.lower.load(Ordering::Relaxed)
-            || price >= self.upper.load(Ordering::Relaxed);
+        let left = price <= band.lower.load(Ordering::Relaxed)
+            || price >= band.upper.load(Ordering::Relaxed);
         left && {
-            let before = self
-                .interest
-                .fetch_and(!Interest::ROLL.bits(), Ordering::AcqRel);
             // Not when the owner disarmed it between the two.
-            Interest::from_bits(before).contains(Interest::ROLL)
+            self.take_interest(Interest::ROLL).contains(Interest::ROLL)
         }
     }
 }

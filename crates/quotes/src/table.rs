@@ -1,14 +1,15 @@
-//! The table and its one writer.
+//! The table.
 
 use std::sync::Arc;
 
-use strikewire_types::{ConnId, InstrumentKey, Price, PriceStep, Slot, Utc};
+use strikewire_types::{ConnId, InstrumentKey, Mode, Price, PriceStep, Slot, Utc};
 
 use crate::index::Index;
 use crate::interest::{CLASSES, Interest, SlotSet};
-use crate::row::{self, LastPrice, Quote, Row, RowWriter};
-use crate::slot::{Accept, SlotState};
-use crate::sync::{Ordering, fence};
+use crate::quote::{LastPrice, Quote};
+use crate::row::{self, Body, Rare, Row};
+use crate::slot::{Band, SlotState};
+use crate::writer::Writer;
 
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -20,13 +21,13 @@ mod tests;
 pub fn table(capacity: usize) -> (Arc<Table>, Writer) {
     let table = Arc::new(Table {
         index: Index::new(),
-        rows: (0..capacity).map(|_| Row::new()).collect(),
         slots: (0..capacity).map(|_| SlotState::new()).collect(),
+        bodies: (0..capacity).map(|_| Body::new()).collect(),
+        rare: (0..capacity).map(|_| Rare::new()).collect(),
+        bands: (0..capacity).map(|_| Band::new()).collect(),
         dirty: std::array::from_fn(|_| SlotSet::new(capacity)),
     });
-    let writer = Writer {
-        table: Arc::clone(&table),
-    };
+    let writer = Writer::new(Arc::clone(&table));
     (table, writer)
 }
 
@@ -39,30 +40,44 @@ pub fn table(capacity: usize) -> (Arc<Table>, Writer) {
 #[derive(Debug)]
 pub struct Table {
     index: Index,
-    rows: Box<[Row]>,
     slots: Box<[SlotState]>,
-    dirty: [SlotSet; CLASSES],
+    // As many of each as there are slots.
+    bodies: Box<[Body]>,
+    rare: Box<[Rare]>,
+    bands: Box<[Band]>,
+    pub(crate) dirty: [SlotSet; CLASSES],
 }
 
 /// Whose row it is: the key's 41 bits, and above them the slot's binding.
-fn tag(key: InstrumentKey, generation: u16) -> u64 {
+#[inline]
+pub(crate) fn tag(key: InstrumentKey, generation: u16) -> u64 {
     key.to_bits() | u64::from(generation) << 48
 }
 
 impl Table {
-    fn slot(&self, slot: Slot) -> Option<&SlotState> {
+    #[inline]
+    pub(crate) fn slot(&self, slot: Slot) -> Option<&SlotState> {
         self.slots.get(slot.index())
     }
 
-    fn row(&self, slot: Slot, key: InstrumentKey) -> Option<(&Row, u64)> {
-        let generation = self.slot(slot)?.generation();
-        Some((self.rows.get(slot.index())?, tag(key, generation)))
+    #[inline]
+    pub(crate) fn row(&self, slot: Slot) -> Option<Row<'_>> {
+        let index = slot.index();
+        Some(Row {
+            state: self.slots.get(index)?,
+            body: self.bodies.get(index)?,
+            rare: self.rare.get(index)?,
+        })
+    }
+
+    pub(crate) fn band(&self, slot: Slot) -> Option<&Band> {
+        self.bands.get(slot.index())
     }
 
     /// Number of slots.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.rows.len()
+        self.slots.len()
     }
 
     /// Gives `key` the slot, with packets from `home` and prices on `step`. The row is empty
@@ -97,6 +112,7 @@ impl Table {
     }
 
     /// The slot and price step of `key`.
+    #[inline]
     #[must_use]
     pub fn resolve(&self, key: InstrumentKey) -> Option<(Slot, PriceStep)> {
         self.index.get(key)
@@ -106,8 +122,8 @@ impl Table {
     /// a write is under way.
     #[must_use]
     pub fn read(&self, slot: Slot, key: InstrumentKey) -> Option<Quote> {
-        let (row, tag) = self.row(slot, key)?;
-        row::read(row, tag, key)
+        let row = self.row(slot)?;
+        row::read(row, tag(key, row.state.generation()), key)
     }
 
     /// The quote of `key`.
@@ -118,19 +134,29 @@ impl Table {
     }
 
     /// The last price in the slot if it is `key`'s: one cache line, where
-    /// [`read`](Self::read) takes five.
+    /// [`read`](Self::read) takes three.
     #[must_use]
     pub fn last(&self, slot: Slot, key: InstrumentKey) -> Option<LastPrice> {
-        let (row, tag) = self.row(slot, key)?;
-        row::read_last(row, tag)
+        let row = self.row(slot)?;
+        row::read_last(row, tag(key, row.state.generation()))
+    }
+
+    /// When the latest packet of `key` was received, absent when there was none, and the
+    /// mode of the latest that has one: what [`quote`](Self::quote) says of it, for one cache
+    /// line instead of three.
+    #[must_use]
+    pub fn heard(&self, key: InstrumentKey) -> Option<(Utc, Option<Mode>)> {
+        let (slot, _) = self.resolve(key)?;
+        let row = self.row(slot)?;
+        row::read_heard(row, tag(key, row.state.generation()))
     }
 
     /// Says when the slot's last price is at or below `lower`, or at or above `upper`, once:
     /// see [`Wrote::crossed`]. Only prices written from now on are compared, so that who arms
     /// reads the price after it, not before.
     pub fn arm(&self, slot: Slot, lower: Option<Price>, upper: Option<Price>) {
-        if let Some(state) = self.slot(slot) {
-            state.arm(lower, upper);
+        if let (Some(state), Some(band)) = (self.slot(slot), self.band(slot)) {
+            state.arm(band, lower, upper);
         }
     }
 
@@ -160,6 +186,14 @@ impl Table {
         }
     }
 
+    /// The instruments of these slots may miss packets from now on: the first packet of
+    /// each says so, see [`Resumed`](crate::Resumed).
+    pub fn mark_gaps(&self, slots: impl IntoIterator<Item = Slot>) {
+        for slot in slots {
+            self.add_interest(slot, Interest::GAP);
+        }
+    }
+
     /// Empties the dirty set of fan-out class `class`, 0 to 4: every slot written since it
     /// was emptied last while that class wanted it, lowest first. A read in `each` or later
     /// sees the write the slot is in the set for, or a later one.
@@ -172,71 +206,6 @@ impl Table {
     /// Two more with every write of the slot's row; odd while one is under way.
     #[must_use]
     pub fn version(&self, slot: Slot) -> u64 {
-        self.rows.get(slot.index()).map_or(0, Row::version)
-    }
-}
-
-/// What came of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wrote {
-    /// What was wanted of the slot.
-    pub interest: Interest,
-    /// Whether the price left the slot's roll band. The band is disarmed by it: true once.
-    pub crossed: bool,
-}
-
-/// Writes the rows. There is one per table, and it belongs to the feed's thread.
-#[derive(Debug)]
-pub struct Writer {
-    table: Arc<Table>,
-}
-
-impl Writer {
-    /// The table it writes.
-    #[must_use]
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// Whether a packet of the slot may come from `conn`. The first packet of a migration
-    /// moves the slot's home.
-    #[must_use]
-    pub fn accepts(&mut self, slot: Slot, conn: ConnId) -> Accept {
-        self.table
-            .slot(slot)
-            .map_or(Accept::Stranger, |state| state.accept(conn))
-    }
-
-    /// Writes what a packet of `key`, received at `recv`, says. Readers see all of it or
-    /// nothing. A row that was another's is emptied first.
-    pub fn write(
-        &mut self,
-        slot: Slot,
-        key: InstrumentKey,
-        recv: Utc,
-        fill: impl FnOnce(&mut RowWriter<'_>),
-    ) -> Wrote {
-        let (Some(state), Some((row, tag))) = (self.table.slot(slot), self.table.row(slot, key))
-        else {
-            return Wrote::default();
-        };
-        let ltp = row.write(tag, |words| {
-            let mut open = RowWriter::new(words, recv);
-            fill(&mut open);
-            open.given_ltp()
-        });
-        // Orders the row before the interest and the dirty sets. Without it, the last tick of
-        // a quiet instrument could be missed by somebody who asks just now.
-        fence(Ordering::SeqCst);
-        let interest = state.interest();
-        if interest.intersects(Interest::FAN) {
-            for (class, dirty) in self.table.dirty.iter().enumerate() {
-                if interest.contains(Interest::fan(class)) {
-                    dirty.add(slot);
-                }
-            }
-        }
-        let crossed = interest.contains(Interest::ROLL) && ltp.is_some_and(|ltp| state.cross(ltp));
-        Wrote { interest, crossed }
+        self.slot(slot).map_or(0, |state| state.guard.version())
     }
 }

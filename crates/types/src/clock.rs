@@ -57,6 +57,12 @@ impl Clock {
         }
     }
 
+    /// Seconds of this clock in a real second.
+    #[must_use]
+    pub fn speed(&self) -> f64 {
+        self.simulated.map_or(1.0, |spec| spec.speed)
+    }
+
     /// Whether this is a simulation.
     #[must_use]
     pub const fn is_simulated(&self) -> bool {

@@ -34,6 +34,13 @@ impl PriceStep {
     pub const fn raw(self) -> u32 {
         self.0
     }
+
+    /// The unit in 1e-4 rupee that prices of this step are whole numbers of, on the wire
+    /// below 131,072 rupees: 1 where the step is finer than 0.01 rupee, else 100.
+    #[must_use]
+    pub const fn unit(self) -> i64 {
+        if self.0 == 0 || self.0 >= 100 { 100 } else { 1 }
+    }
 }
 
 impl Price {
@@ -81,11 +88,8 @@ impl Price {
 
     #[inline]
     fn to_paisa(rupees: f32, step: PriceStep) -> Self {
-        if step.0 == 0 || step.0 >= 100 {
-            Self(nearest(f64::from(rupees) * 100.0) * 100)
-        } else {
-            Self(nearest(f64::from(rupees) * SCALE as f64))
-        }
+        let unit = step.unit();
+        Self(nearest(f64::from(rupees) * (SCALE / unit) as f64) * unit)
     }
 }
 

@@ -105,8 +105,13 @@ pub(super) struct TierB {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dhan {
     pub(super) feed_url: String,
+    pub(super) api_url: String,
+    pub(super) master_url: String,
     pub(super) connections: usize,
     pub(super) per_connection: usize,
+    pub(super) connect_burst: u32,
+    pub(super) connect_refill_s: u64,
+    pub(super) connect_spacing_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,8 +180,13 @@ impl Default for Dhan {
     fn default() -> Self {
         Self {
             feed_url: strikewire_dhan::FEED_URL.to_owned(),
+            api_url: strikewire_dhan::rest::API_URL.to_owned(),
+            master_url: strikewire_dhan::rest::MASTER_URL.to_owned(),
             connections: strikewire_dhan::MAX_CONNECTIONS,
             per_connection: strikewire_dhan::MAX_PER_CONNECTION,
+            connect_burst: 10,
+            connect_refill_s: 12,
+            connect_spacing_ms: 500,
         }
     }
 }

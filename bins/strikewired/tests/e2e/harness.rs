@@ -150,6 +150,19 @@ pub(crate) struct Launch<'a> {
     pub(crate) feed: Option<SocketAddr>,
 }
 
+/// A configuration whose connections may be made as often as tests need, and shortly after
+/// each other, unless it says how often itself.
+fn with_many_attempts(toml: &str) -> String {
+    const MANY: &str = "[dhan]\nconnect_burst = 10000\nconnect_spacing_ms = 10\n";
+    if toml.contains("connect_burst") {
+        toml.to_owned()
+    } else if toml.contains("[dhan]\n") {
+        toml.replacen("[dhan]\n", MANY, 1)
+    } else {
+        format!("{toml}\n{MANY}")
+    }
+}
+
 /// Tests that need the whole machine run one after the other.
 pub(crate) static WHOLE_MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -243,6 +256,7 @@ impl Gateway {
         } else {
             "tier_b = []\n"
         };
+        let toml = with_many_attempts(toml);
         std::fs::write(&config, format!("{standing}{toml}")).expect("the configuration");
         let clock = launch
             .clock
@@ -252,6 +266,7 @@ impl Gateway {
             .args(["--listen", "127.0.0.1:0", "--broker", "dhan"])
             .args(["--clock", &clock])
             .args(["--dhan-feed-url", &format!("ws://{feed}")])
+            .args(["--dhan-api-url", &format!("http://{feed}")])
             .arg("--config")
             .arg(&config)
             .arg("--instruments")
@@ -485,11 +500,29 @@ impl Rest {
         }
     }
 
+    /// As [`ok`](Self::ok), of a server that may still be starting.
+    pub(crate) async fn ok_or_starting(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        let expected = [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE];
+        assert!(expected.contains(&status), "{path}: {status} {body}");
+        body
+    }
+
     /// Waits until `check` holds.
-    pub(crate) async fn until(&self, what: &str, mut check: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, check: impl AsyncFnMut() -> bool) {
+        self.until_within(SOON, what, check).await;
+    }
+
+    /// Waits until `check` holds, but no longer than `limit`.
+    pub(crate) async fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        mut check: impl AsyncFnMut() -> bool,
+    ) {
         let start = Instant::now();
         while !check().await {
-            assert!(start.elapsed() < SOON, "not within {SOON:?}: {what}");
+            assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

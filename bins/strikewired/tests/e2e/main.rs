@@ -2,6 +2,7 @@
 //! Dhan that the test owns, and expectations that come from the master's text and from
 //! the stand-in's own count.
 
+mod account;
 mod audit;
 mod crash;
 mod database;

@@ -119,6 +119,7 @@ fn view(token: String, instrument: Instrument<'_>, row: &ActiveRow) -> Subscript
         state: row.state,
         ws_connection_id: row.connection.map(ConnId::number),
         subscribed_at: row.since,
+        missing: row.missing,
     }
 }
 
@@ -154,6 +155,7 @@ pub(crate) async fn one(
         state: explanation.state,
         connection: explanation.connection,
         since: explanation.since,
+        missing: explanation.missing,
         holders: explanation.holders.len(),
     };
     let now = gateway.clock().now();
@@ -163,6 +165,7 @@ pub(crate) async fn one(
     Ok(Json(SubscriptionAnswer {
         subscription: view(instrument.token(), instrument, &row),
         last_tick_age_ms: age,
+        last_gap: explanation.last_gap,
         holders: explanation.holders,
     }))
 }

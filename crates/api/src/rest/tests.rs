@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use strikewire_broker::{Capabilities, Error, Feed, Port, Sink};
+use strikewire_broker::{Capabilities, Error, Feed, NoReference, Port, Sink};
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::registry::{LoadOptions, Registry};
 use strikewire_gateway::store::{Action, AuditRecord, Options, Reader, Store};
@@ -64,6 +64,7 @@ fn rows(registry: &Registry) -> Vec<ActiveRow> {
             state: "subscribed",
             connection: (at % 4 > 0).then(|| ConnId::from_index(at % 4 - 1)),
             since: Utc::from_nanos(1_770_611_400_000_000_000),
+            missing: None,
             holders: at + 1,
         })
         .collect()
@@ -233,6 +234,7 @@ impl Server {
             clock: Clock::simulated(time.parse().unwrap()),
             calendar: Calendar::builtin(),
             feed: Silent,
+            reference: NoReference,
             journal: MemoryJournal::new,
             recovered: Default::default(),
             audit,

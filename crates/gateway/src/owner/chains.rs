@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use strikewire_calendar::Class;
-use strikewire_chain::{Band, Decision, Follower, Forced, Span, Width, Window};
+use strikewire_chain::{
+    Band, Decision, Follower, Forced, PriceQuality, PriceSource, Span, Width, Window,
+};
 use strikewire_fanout::ChainId;
 use strikewire_registry::{Ladder, LadderId, Registry};
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind};
 use strikewire_types::{InstrumentKey, Mode, Now, Price};
 
 pub(crate) use shape::{ended, legs, middle_window, source_leg, source_of};
-use shape::{quality, segment_of, shaped};
+use shape::{segment_of, shaped};
 
 use super::Owner;
 use crate::command::{ChainAnswer, ChainAsk};
@@ -69,6 +71,24 @@ impl Chain {
             live,
             calculated_at: self.follower.calculated_at().map_or(now.utc, |at| at.utc),
         })
+    }
+
+    /// What a price may do to it. One that was asked for may start a chain; once somebody
+    /// follows it from a live price, it moves by the feed alone.
+    fn quality(&self, price: &SourcePrice) -> PriceQuality {
+        let follows =
+            !self.members.is_empty() && self.price.is_some() && !self.follower.is_provisional();
+        if price.is_live() && !(follows && price.source == PriceSource::Rest) {
+            PriceQuality::Live
+        } else {
+            PriceQuality::Stale
+        }
+    }
+
+    /// Takes note of the price of the underlying.
+    fn on_price(&mut self, registry: &Registry, now: Now, price: &SourcePrice) -> Decision {
+        let quality = self.quality(price);
+        self.follower.on_price(registry, now, price.price, quality)
     }
 }
 
@@ -145,24 +165,23 @@ impl Owner {
             self.refresh(now, id, known, force)?;
             return Ok(id);
         }
-        let mut follower = Follower::new(ladder, width);
-        match known {
-            Some(price) => {
-                let _ = follower.on_price(&self.registry, now, price.price, quality(&price));
-            }
-            None if client.is_some() => {}
-            None => return Err(self.no_price(ladder, source)),
+        if known.is_none() && client.is_none() {
+            return Err(self.no_price(ladder, source));
         }
-        let id = self.chains.insert(Chain {
+        let mut chain = Chain {
             ladder,
             width,
             source,
-            follower,
+            follower: Follower::new(ladder, width),
             price: known,
             last_read: now,
             settled: known.is_some_and(|price| price.is_live()),
             members: BTreeMap::new(),
-        });
+        };
+        if let Some(price) = &known {
+            let _ = chain.on_price(&self.registry, now, price);
+        }
+        let id = self.chains.insert(chain);
         self.records.calculated(id);
         if let Some(gone) = self.chains.trim() {
             self.tell_hub(HubCommand::RemoveChain { chain: gone });
@@ -174,6 +193,7 @@ impl Owner {
     pub(super) fn pricing(&self) -> Pricing<'_> {
         Pricing {
             table: &self.table,
+            desk: &self.desk,
             config: &self.config,
             calendar: &self.calendar,
             registry: &self.registry,
@@ -200,24 +220,29 @@ impl Owner {
         };
         chain.last_read = now;
         let Some(price) = known else { return Ok(()) };
-        let (registry, quality) = (&self.registry, quality(&price));
+        let (registry, quality) = (&self.registry, chain.quality(&price));
+        let expired = chain.follower.is_expired(now, self.config.chain_ttl);
         let mut decision = if force {
             match chain.follower.force(registry, now, price.price, quality) {
                 Forced::TooSoon { retry_in } => return Err(Error::ForcedTooSoon { retry_in }),
                 Forced::Done(decision) => decision,
             }
-        } else if chain.follower.is_expired(now, self.config.chain_ttl) {
+        } else if expired {
             chain
                 .follower
                 .recalculate(registry, now, price.price, quality)
         } else {
             chain.follower.on_price(registry, now, price.price, quality)
         };
-        if decision == Decision::Confirm && chain.members.is_empty() {
-            // Nobody follows it, so it was not shown the prices in between: what looks
-            // like a jump is where the price has gone since it was last read.
+        // Nobody follows it, so it was not shown the prices in between: what looks like a
+        // jump is where the price has gone since it was last read, and one that is not
+        // live may yet be a later one than it rests on.
+        let rests = decision == Decision::Hold
+            && (expired || chain.follower.is_provisional())
+            && chain.price != Some(price);
+        if chain.members.is_empty() && (decision == Decision::Confirm || rests) {
             chain.follower = Follower::new(chain.ladder, chain.width);
-            decision = chain.follower.on_price(registry, now, price.price, quality);
+            decision = chain.on_price(registry, now, &price);
         }
         let source = chain.source;
         if self.decided(now, id, price, decision) {
@@ -383,10 +408,7 @@ impl Owner {
             if chain.members.is_empty() {
                 continue;
             }
-            let decision =
-                chain
-                    .follower
-                    .on_price(&self.registry, now, price.price, quality(&price));
+            let decision = chain.on_price(&self.registry, now, &price);
             self.decided(now, id, price, decision);
         }
         self.settle(now);

@@ -9,6 +9,9 @@ use super::Owner;
 use crate::hub::HubCommand;
 use crate::{ConnState, ConnectionStatus, Error, Readiness, Reason, WsStatus};
 
+/// A connection that is down for longer is spoken of.
+const WORTH_A_LOOK: Duration = Duration::from_secs(30);
+
 /// How often packets per second are taken.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,6 +78,11 @@ impl Conns {
         self.next_sample
     }
 
+    fn is_live(&self, conn: ConnId) -> bool {
+        let conn = self.conns.get(conn.index());
+        conn.is_some_and(|conn| conn.state == ConnState::Live)
+    }
+
     fn up(&self) -> usize {
         self.conns
             .iter()
@@ -85,6 +93,12 @@ impl Conns {
 
 impl Owner {
     pub(super) fn handle_conn(&mut self, now: Now, event: &ConnEvent) {
+        if let ConnEvent::Down { conn, cause, .. } = event
+            && self.conns.is_live(*conn)
+        {
+            // Before the book hands anything to other connections.
+            self.gap_begins(*conn, cause);
+        }
         let cause = Arc::clone(&self.records.causes.ordered);
         self.change(&cause, |book, effects| {
             book.handle_conn(now, event, effects);
@@ -92,18 +106,22 @@ impl Owner {
         self.conns.wake(event.conn());
         self.settle(now);
         let up_before = self.conns.up();
+        let speed = self.speed;
         let Some(conn) = self.conns.conns.get_mut(event.conn().index()) else {
             return;
         };
         match event {
             ConnEvent::Ready { .. } => return,
             ConnEvent::Up { conn: id, .. } => {
+                self.feed.is_up();
                 tracing::info!(conn = %id, "Connection up");
                 conn.state = ConnState::Live;
                 conn.since = now.utc;
                 conn.attempts = 0;
                 conn.next_retry = None;
                 self.conns.ever_up = true;
+                let id = *id;
+                self.gap_may_end(now, id);
                 if up_before == 0 {
                     self.notice_all("feed_up", "the broker's feed is up");
                 }
@@ -126,7 +144,7 @@ impl Owner {
                 };
                 conn.attempts += 1;
                 conn.last_error = Some(cause.to_string());
-                conn.next_retry = retry_in.map(|wait| now.utc + wait);
+                conn.next_retry = retry_in.map(|wait| now.utc + wait.mul_f64(speed));
                 if up_before > 0 && self.conns.up() == 0 {
                     self.conns.all_down_since = now.utc;
                     self.notice_all("feed_down", "no broker connection is up");
@@ -158,6 +176,7 @@ impl Owner {
             .journal
             .is_failing()
             .then(|| self.conns.behind.unwrap_or(now.utc));
+        self.watch_token(now);
         self.publish_readiness(now);
     }
 
@@ -191,7 +210,7 @@ impl Owner {
         }
     }
 
-    fn publish_readiness(&self, now: Now) {
+    pub(super) fn publish_readiness(&self, now: Now) {
         let readiness = self.readiness_now(now);
         if **self.readiness.load() != readiness {
             tracing::info!(status = readiness.status, reasons = ?readiness.reasons, "Readiness");
@@ -201,7 +220,9 @@ impl Owner {
 
     fn readiness_now(&self, now: Now) -> Readiness {
         if !self.conns.ever_up {
-            return Readiness::starting(self.conns.all_down_since);
+            let mut starting = Readiness::starting(self.conns.all_down_since);
+            self.feed.reasons(now, false, &mut starting.reasons);
+            return starting;
         }
         let mut reasons = Vec::new();
         let up = self.conns.up();
@@ -217,7 +238,7 @@ impl Owner {
             // for a while; one that is not, or that stays down, is worth a look.
             let stuck = conn.state == ConnState::Stopped
                 || (conn.state != ConnState::Live
-                    && now.utc.since(conn.since) > Duration::from_secs(30));
+                    && now.utc.since(conn.since) > WORTH_A_LOOK.mul_f64(self.speed));
             if up > 0 && stuck {
                 let error = conn.last_error.as_deref().unwrap_or("not connected yet");
                 reasons.push(Reason {
@@ -227,6 +248,8 @@ impl Owner {
                 });
             }
         }
+        self.feed
+            .reasons(now, up == self.conns.conns.len(), &mut reasons);
         if let Some((since, reason)) = &self.conns.store {
             reasons.push(Reason {
                 code: "store_failing",
@@ -275,6 +298,9 @@ impl Owner {
                         .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
                     packets_per_s: conn.packets_per_s,
                     next_retry: conn.next_retry,
+                    gaps: counters.gaps(),
+                    last_gap: self.counters.last_gap(id),
+                    handed_over: book.connections[id.index()].handed_over > 0,
                 };
                 (id.number(), status)
             })
@@ -283,6 +309,11 @@ impl Owner {
             total_connections: self.conns.conns.len(),
             connected_connections: self.conns.up(),
             per_connection,
+            account_contended: self.feed.contended(),
+            held: self.feed.held(now),
+            token_expires_at: self.feed.expires_at(),
+            market_states: self.counters.market_states(),
+            undecoded: self.counters.undecoded(),
         }
     }
 

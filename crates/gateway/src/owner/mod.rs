@@ -5,6 +5,8 @@
 mod chains;
 mod conns;
 mod day;
+mod feed;
+mod gaps;
 mod items;
 mod parked;
 mod plan;
@@ -12,6 +14,7 @@ mod query;
 mod records;
 mod recover;
 mod run;
+mod silence;
 mod streams;
 mod swap;
 mod tier_b;
@@ -30,6 +33,7 @@ use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Now, Tier};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::command::{Command, Envelope, Reply};
+use crate::desk::Desk;
 use crate::hub::HubCommand;
 use crate::master::Shared as SharedMaster;
 use crate::{Config, Counters, Error, Journal, Readiness};
@@ -37,9 +41,12 @@ use crate::{Config, Counters, Error, Journal, Readiness};
 use chains::Chains;
 use conns::Conns;
 use day::Day;
+use feed::Feed;
+use gaps::Gaps;
 use items::Items;
 use parked::Parked;
 use records::{Cause, Records};
+use silence::Watch;
 use streams::Streams;
 use tier_b::TierB;
 
@@ -54,11 +61,15 @@ pub(crate) struct Owner {
     registry: Arc<Registry>,
     calendar: Arc<Calendar>,
     table: Arc<Table>,
+    desk: Desk,
     counters: Arc<Counters>,
     readiness: Arc<ArcSwap<Readiness>>,
     hub: UnboundedSender<HubCommand>,
     journal: Box<dyn Journal>,
 
+    /// How many seconds of the clock pass in a real one. What concerns sockets takes real
+    /// time.
+    speed: f64,
     book: Book,
     /// What the book wants done, and why; emptied by [`settle`](Self::settle).
     effects: VecDeque<(Arc<Cause>, Effect)>,
@@ -72,6 +83,9 @@ pub(crate) struct Owner {
     streams: Streams,
     parked: Parked,
     conns: Conns,
+    feed: Feed,
+    gaps: Gaps,
+    watch: Watch,
     day: Day,
     tier_b: TierB,
     records: Records,
@@ -86,27 +100,32 @@ pub(crate) struct Made {
     pub(crate) calendar: Arc<Calendar>,
     pub(crate) recovered: Recovered,
     pub(crate) table: Arc<Table>,
+    pub(crate) desk: Desk,
     pub(crate) counters: Arc<Counters>,
     pub(crate) readiness: Arc<ArcSwap<Readiness>>,
     pub(crate) hub: UnboundedSender<HubCommand>,
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) book: Book,
     pub(crate) now: Now,
+    pub(crate) speed: f64,
 }
 
 impl Owner {
     pub(crate) fn new(made: Made) -> Self {
         let conns = Conns::new(made.config.book.connections, made.now);
+        let watch = Watch::new(made.config.book.connections);
         let mut owner = Self {
             config: made.config,
             registry: made.master.load().registry.clone(),
             master: made.master,
             calendar: made.calendar,
             table: made.table,
+            desk: made.desk,
             counters: made.counters,
             readiness: made.readiness,
             hub: made.hub,
             journal: made.journal,
+            speed: made.speed,
             book: made.book,
             effects: VecDeque::new(),
             fresh: Vec::new(),
@@ -122,6 +141,9 @@ impl Owner {
             streams: Streams::default(),
             parked: Parked::default(),
             conns,
+            feed: Feed::default(),
+            gaps: Gaps::default(),
+            watch,
             day: Day::default(),
             tier_b: TierB::default(),
             records: Records::new(made.now),
@@ -322,6 +344,8 @@ impl Owner {
                     self.table.unbind(key);
                     self.table.disarm(slot);
                     self.table.remove_interest(slot, Interest::WAIT);
+                    self.gap_forgotten(slot, key);
+                    self.watch.forget(key);
                     self.record_slot(slot, None);
                     changed.push(key);
                 }
@@ -342,6 +366,21 @@ impl Owner {
                 Effect::Undesired {
                     key, owner, why, ..
                 } => self.record_undesired(now, &cause, key, owner, why),
+                Effect::HandedOver { conn, moved } => {
+                    tracing::warn!(%conn, moved, "Instruments handed to other connections");
+                    metrics::counter!("strikewire_handed_over_total").increment(moved as u64);
+                }
+                Effect::Rebalanced { moved } => {
+                    tracing::info!(moved, "Connections are evened out");
+                    metrics::counter!("strikewire_rebalanced_total").increment(moved as u64);
+                }
+                Effect::Shrunk { conn, cap } => {
+                    tracing::warn!(%conn, cap, "The broker takes fewer instruments than it should");
+                }
+                Effect::Refused { key, .. } => {
+                    tracing::error!(%key, "The broker does not take an instrument");
+                    self.records.changed(key);
+                }
                 // Kinds that are yet to come ask nothing of this owner.
                 _ => {}
             }

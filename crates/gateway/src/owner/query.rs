@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use strikewire_chain::Span;
-use strikewire_subscriptions::{Owner as Holder, OwnerKind, Role, State, WireState};
+use strikewire_subscriptions::{
+    InstrumentView, Owner as Holder, OwnerKind, Role, State, WireState,
+};
 use strikewire_types::{ConnId, InstrumentKey, Mode, Now};
 
 use super::Owner;
@@ -13,6 +15,7 @@ impl Owner {
     pub(super) fn status(&self) -> StatusView {
         let book = self.book.status();
         let total = book.tier_a + book.tier_b;
+        let (silent, unconfirmed_modes) = self.watch.counts();
         StatusView {
             total_subscriptions: total,
             max_capacity: book.capacity,
@@ -31,6 +34,9 @@ impl Owner {
             total_connections: book.connections.len(),
             lingering: book.lingering,
             unplaced: book.unplaced,
+            silent,
+            unconfirmed_modes,
+            refused: book.refused,
             tier_b: self.tier_b_view(),
         }
     }
@@ -65,9 +71,11 @@ impl Owner {
         Some(Explanation {
             tier: instrument.tier,
             mode: instrument.mode,
-            state: wire_state(instrument.wire),
+            state: state_of(&instrument),
             connection: instrument.home,
             since: instrument.since,
+            missing: self.watch.missing(key),
+            last_gap: self.gaps.of_instrument(key),
             holders,
         })
     }
@@ -81,9 +89,10 @@ impl Owner {
                 key: view.key,
                 tier: view.tier,
                 mode: view.mode,
-                state: wire_state(view.wire),
+                state: state_of(&view),
                 connection: view.home,
                 since: view.since,
+                missing: self.watch.missing(view.key),
                 holders: view.holders,
             })
             .collect()
@@ -155,8 +164,11 @@ impl Owner {
     }
 }
 
-const fn wire_state(wire: WireState) -> &'static str {
-    match wire {
+const fn state_of(view: &InstrumentView) -> &'static str {
+    if view.refused {
+        return "refused";
+    }
+    match view.wire {
         WireState::Idle => "pending",
         WireState::SubscribeSent(_) => "subscribing",
         WireState::Subscribed(_) => "subscribed",

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use strikewire_broker::{ConnEvent, Link};
+use strikewire_broker::{ConnEvent, Link, Notice, Report};
 use strikewire_store::{self as store, Outcome};
 use strikewire_types::{Clock, Mono, Now};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
@@ -22,11 +22,21 @@ pub(crate) struct Inputs {
 
 enum Input {
     Conn(ConnEvent),
+    Notice(Notice),
     Tick(TickEvent),
     Command(Envelope),
     Outcome(Outcome),
     Timeout,
     Stop,
+}
+
+impl From<Report> for Input {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Conn(event) => Self::Conn(event),
+            Report::Notice(notice) => Self::Notice(notice),
+        }
+    }
 }
 
 impl From<Option<Envelope>> for Input {
@@ -47,7 +57,7 @@ impl Inputs {
     async fn next(&mut self, clock: Clock, deadline: Mono) -> Input {
         tokio::select! {
             biased;
-            Some(event) = self.link.event() => Input::Conn(event),
+            Some(report) = self.link.report() => report.into(),
             Some(outcome) = self.outcomes.recv() => Input::Outcome(outcome),
             Some(event) = self.ticks.recv() => Input::Tick(event),
             command = self.commands.recv() => command.into(),
@@ -57,6 +67,9 @@ impl Inputs {
 
     /// The next input if there is one now.
     fn try_next(&mut self) -> Option<Input> {
+        if let Some(notice) = self.link.try_notice() {
+            return Some(Input::Notice(notice));
+        }
         if let Some(event) = self.link.try_event() {
             return Some(Input::Conn(event));
         }
@@ -107,15 +120,17 @@ impl Owner {
             return Mono::default();
         }
         let sample = self.conns.next_sample();
-        self.book
-            .poll_timeout()
-            .map_or(sample, |timeout| timeout.min(sample))
+        [self.book.poll_timeout(), self.gaps.due()]
+            .into_iter()
+            .flatten()
+            .fold(sample, Mono::min)
     }
 
     /// Takes one input; false when it is the last.
     fn handle(&mut self, now: Now, input: Input) -> bool {
         match input {
             Input::Conn(event) => self.handle_conn(now, &event),
+            Input::Notice(notice) => self.handle_notice(now, notice),
             Input::Tick(TickEvent::Crossed { key, .. }) => self.crossed(now, key),
             Input::Tick(TickEvent::FirstPacket { slot, conn }) => {
                 let cause = Arc::clone(&self.records.causes.ordered);
@@ -124,6 +139,12 @@ impl Owner {
                 });
                 self.settle(now);
             }
+            Input::Tick(TickEvent::Resumed {
+                slot,
+                key,
+                from,
+                to,
+            }) => self.gap_ends(now, slot, key, from, to),
             Input::Command(command) => self.handle_command(now, command),
             Input::Outcome(outcome) => {
                 if matches!(outcome, Outcome::Durable(_)) {
@@ -149,6 +170,8 @@ impl Owner {
             self.change(&cause, |book, effects| book.handle_timeout(now, effects));
             self.settle(now);
         }
+        self.keep_gaps(now);
+        self.look_for_silence(now, link);
         self.keep_day(now);
         self.look_at_tier_b(now);
         self.sample(now);

@@ -32,6 +32,7 @@ impl Owner {
             number,
             registry: Arc::clone(new),
         }));
+        self.desk.forget();
         let ladders = |id: LadderId| {
             new.successor_ladder(old.ladder_at(id))
                 .current()
@@ -108,6 +109,8 @@ impl Owner {
                 book.replace(now, holder, &legs, effects);
             });
         }
+        // An id that the broker did not take may be taken now.
+        self.change(&cause, |book, effects| book.forgive(now, effects));
         self.settle(now);
     }
 

@@ -15,6 +15,9 @@ use crate::tier_b::{Standing, stand};
 /// How often windows that wait are looked at, when nothing else makes them go on.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the broker is asked for the prices of those that have none.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+
 /// What is always on.
 #[derive(Debug, Default)]
 pub(super) struct TierB {
@@ -23,6 +26,8 @@ pub(super) struct TierB {
     missing: Vec<String>,
     last_id: u64,
     next_look: Mono,
+    /// Not before this are prices asked for.
+    next_ask: Mono,
 }
 
 #[derive(Debug)]
@@ -62,6 +67,7 @@ impl Owner {
             tracing::warn!(symbols = ?today.missing, "Tier B names what is not listed");
         }
         self.tier_b.missing = today.missing;
+        self.tier_b.next_ask = now.mono;
         for standing in today.standing {
             let mut windows = self.tier_b.windows.values();
             if !windows.any(|window| window.standing.is(&standing)) {
@@ -141,7 +147,8 @@ impl Owner {
     }
 
     /// Windows that wait take what price there is, be it the previous close; those that
-    /// did not fit are tried again.
+    /// did not fit are tried again. Where there is no price the broker is asked for it, for
+    /// all of them at once; the first live price from the feed corrects what comes of it.
     pub(super) fn look_at_tier_b(&mut self, now: Now) {
         if now.mono < self.tier_b.next_look {
             return;
@@ -154,6 +161,7 @@ impl Owner {
             .filter(|(_, window)| window.state != State::Held)
             .map(|(id, window)| (*id, window.standing.holding, window.standing.mode))
             .collect();
+        let mut unknown = Vec::new();
         for (id, holding, mode) in waiting {
             let (ladder, width) = match holding {
                 Holding::Chain { ladder, width } => (ladder, width),
@@ -169,6 +177,7 @@ impl Owner {
             };
             let (source, leg) = (source.key(), chains::source_leg(source));
             let Some(price) = source_price(&self.pricing(), now, source) else {
+                unknown.push((source, leg.step));
                 if self.book.claim(holder(id)).is_none() {
                     self.claim_tier_b(now, holder(id), vec![leg], State::Waiting);
                 }
@@ -183,6 +192,10 @@ impl Owner {
                 self.claim_tier_b(now, holder(id), legs, State::Held);
             }
             self.arm(now, source);
+        }
+        if !unknown.is_empty() && now.mono >= self.tier_b.next_ask {
+            self.tier_b.next_ask = now.mono + ASK_EVERY;
+            self.desk.start_prices(unknown);
         }
     }
 

@@ -2,12 +2,15 @@
 //! paused time: what the owner, the tick path and the hub do together.
 
 mod day;
+mod desk;
 mod dry_run;
 mod durable;
+mod feed;
 mod flows;
 mod ledger;
 mod play;
 mod recovery;
+mod rest;
 mod review;
 mod standing;
 mod swap;

@@ -1,6 +1,7 @@
 //! A broker that the test plays, instrument masters of a few rows, and a gateway on one
 //! thread that lives in paused time and can be started again.
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Poll;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +9,13 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
 use strikewire_broker::{
-    Capabilities, ConnEvent, Feed, Port, Sink, Ticker, Update, WireBatch, WireOp,
+    Capabilities, ConnEvent, DayPrices, Feed, Full, Oi, Port, Quote, Sink, Ticker, Update,
+    WireBatch, WireOp,
 };
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::registry::{LoadOptions, Registry};
 use strikewire_gateway::types::{
-    Clock, ClockSpec, ConnId, Epoch, ExchangeTime, InstrumentKey, Price, Segment, Tier, Utc,
+    Clock, ClockSpec, ConnId, Epoch, ExchangeTime, InstrumentKey, Mode, Price, Segment, Tier, Utc,
 };
 use strikewire_gateway::{
     Added, ChainRequest, Config, Gateway, ItemFilter, ItemRequest, List, Parts, Setup,
@@ -22,6 +24,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_
 use tokio::task::LocalSet;
 
 use crate::ledger::Ledger;
+use crate::rest::Rest;
 
 /// An instrument master, row by row, in the compact layout.
 pub(crate) struct Rows(String);
@@ -112,13 +115,19 @@ pub(crate) const SPOT: InstrumentKey = InstrumentKey::new(Segment::NseEq, 11_536
 /// What the test sees of the broker, and what it can make it do.
 #[derive(Clone)]
 pub(crate) struct Broker {
-    wire: Arc<Mutex<BTreeMap<InstrumentKey, usize>>>,
+    wire: Arc<Mutex<BTreeMap<InstrumentKey, (usize, Mode)>>>,
+    /// Messages written to any connection.
+    written: Arc<AtomicUsize>,
     ticks: UnboundedSender<(InstrumentKey, Price, ExchangeTime)>,
 }
 
 impl Broker {
     pub(crate) fn on_wire(&self) -> BTreeSet<InstrumentKey> {
         self.wire.lock().unwrap().keys().copied().collect()
+    }
+
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Relaxed)
     }
 
     pub(crate) fn tick(&self, key: InstrumentKey, rupees: f64, at: Utc) {
@@ -132,18 +141,21 @@ impl Broker {
 pub(crate) struct Play {
     broker: Broker,
     ticks: UnboundedReceiver<(InstrumentKey, Price, ExchangeTime)>,
+    dead: bool,
 }
 
 pub(crate) fn play() -> (Play, Broker) {
     let (tick_tx, tick_rx) = unbounded_channel();
     let broker = Broker {
         wire: Arc::default(),
+        written: Arc::default(),
         ticks: tick_tx,
     };
     (
         Play {
             broker: broker.clone(),
             ticks: tick_rx,
+            dead: false,
         },
         broker,
     )
@@ -152,15 +164,18 @@ pub(crate) fn play() -> (Play, Broker) {
 impl Play {
     fn write(&self, batch: &WireBatch) {
         let mut wire = self.broker.wire.lock().unwrap();
+        self.broker.written.fetch_add(1, Relaxed);
         for key in &batch.keys {
             match batch.op {
-                WireOp::Subscribe(_) => {
-                    assert_eq!(wire.insert(*key, batch.conn.index()), None, "{key} twice");
+                WireOp::Subscribe(mode) => {
+                    let held = wire.insert(*key, (batch.conn.index(), mode));
+                    assert_eq!(held, None, "{key} twice");
                 }
-                WireOp::Unsubscribe(_) => {
+                WireOp::Unsubscribe(mode) => {
+                    let held = wire.remove(key);
                     assert_eq!(
-                        wire.remove(key),
-                        Some(batch.conn.index()),
+                        held,
+                        Some((batch.conn.index(), mode)),
                         "{key} was not there"
                     );
                 }
@@ -184,7 +199,8 @@ impl Feed for Play {
         mut sink: impl Sink,
     ) -> Result<(), strikewire_broker::Error> {
         let epoch = Epoch(1);
-        for index in 0..port.connections() {
+        let connections = if self.dead { 0 } else { port.connections() };
+        for index in 0..connections {
             let conn = ConnId::from_index(index);
             port.report(ConnEvent::Up { conn, epoch });
             port.report(ConnEvent::Ready { conn, epoch });
@@ -207,18 +223,10 @@ impl Feed for Play {
                 while let Poll::Ready(Some((key, ltp, ltt))) = self.ticks.poll_recv(cx) {
                     busy = true;
                     let conn = self.broker.wire.lock().unwrap().get(&key).copied();
-                    if let (Some(index), Some(target)) = (conn, sink.resolve(key)) {
-                        let ticker = Ticker {
-                            ltp: Some(ltp),
-                            ltt: Some(ltt),
-                        };
+                    if let (Some((index, mode)), Some(target)) = (conn, sink.resolve(key)) {
                         let now = sink.now();
-                        sink.apply(
-                            ConnId::from_index(index),
-                            &target,
-                            now,
-                            &Update::Ticker(ticker),
-                        );
+                        let update = packet(mode, ltp, ltt);
+                        sink.apply(ConnId::from_index(index), &target, now, &update);
                         sink.turn_done(now);
                     }
                 }
@@ -229,6 +237,32 @@ impl Feed for Play {
         })
         .await;
         Ok(())
+    }
+}
+
+/// A packet of `mode` that says no more than the last price.
+pub(crate) fn packet(mode: Mode, ltp: Price, ltt: ExchangeTime) -> Update {
+    let ticker = Ticker {
+        ltp: Some(ltp),
+        ltt: Some(ltt),
+    };
+    let quote = Quote {
+        ticker,
+        ltq: 1,
+        atp: None,
+        volume: 1,
+        total_sell_qty: 0,
+        total_buy_qty: 0,
+        day: DayPrices::default(),
+    };
+    match mode {
+        Mode::Ticker => Update::Ticker(ticker),
+        Mode::Quote => Update::Quote(quote),
+        Mode::Full => Update::Full(Full {
+            quote,
+            oi: Oi::default(),
+            depth: Default::default(),
+        }),
     }
 }
 
@@ -316,6 +350,9 @@ pub(crate) struct Run {
     pub(crate) clock: &'static str,
     pub(crate) calendar: Calendar,
     pub(crate) ledger: Ledger,
+    pub(crate) rest: Rest,
+    /// No connection ever comes up.
+    pub(crate) dead_feed: bool,
 }
 
 impl Default for Run {
@@ -326,6 +363,8 @@ impl Default for Run {
             clock: "2026-02-09T10:00:00+05:30",
             calendar: Calendar::builtin(),
             ledger: Ledger::default(),
+            rest: Rest::default(),
+            dead_feed: false,
         }
     }
 }
@@ -334,19 +373,32 @@ impl Run {
     /// Starts a gateway with what the ledger has, as after a crash, and runs a test
     /// against it.
     pub(crate) async fn with(self, test: impl AsyncFnOnce(Gateway, Broker)) {
-        let (feed, broker) = play();
+        let (mut feed, broker) = play();
+        feed.dead = self.dead_feed;
+        self.with_feed(feed, async |gateway| test(gateway, broker).await)
+            .await;
+    }
+
+    /// The same on another feed.
+    pub(crate) async fn with_feed(
+        self,
+        feed: impl Feed + Send + 'static,
+        test: impl AsyncFnOnce(Gateway),
+    ) {
         let spec: ClockSpec = self.clock.parse().unwrap();
         let Parts {
             gateway,
             feed,
             owner,
             hub,
+            desk,
         } = strikewire_gateway::build(Setup {
             config: self.config,
             registry: self.master,
             clock: Clock::simulated(spec),
             calendar: self.calendar,
             feed,
+            reference: self.rest,
             recovered: self.ledger.recovered(),
             journal: self.ledger.journal(),
             audit: None,
@@ -357,11 +409,13 @@ impl Run {
                 let feed = tokio::task::spawn_local(feed());
                 let owner = tokio::task::spawn_local(owner);
                 let hub = tokio::task::spawn_local(hub);
-                test(gateway.clone(), broker).await;
+                let desk = tokio::task::spawn_local(desk);
+                test(gateway.clone()).await;
                 gateway.stop().await;
                 owner.await.unwrap();
                 feed.await.unwrap().unwrap();
                 hub.await.unwrap();
+                desk.await.unwrap();
             })
             .await;
     }

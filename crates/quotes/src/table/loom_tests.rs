@@ -1,7 +1,8 @@
 use loom::thread;
-use strikewire_types::Segment;
+use strikewire_types::{Segment, Utc};
 
 use super::*;
+use crate::Accept;
 
 const CONN: ConnId = ConnId::from_index(0);
 const KEY: InstrumentKey = InstrumentKey::new(Segment::IdxI, 13);
@@ -24,6 +25,29 @@ fn loom_the_last_tick_is_never_missed() {
         });
         let mut seen = None;
         table.drain_dirty(0, |slot| seen = table.last(slot, KEY));
+        let writer = feed.join().unwrap();
+        table.drain_dirty(0, |slot| seen = table.last(slot, KEY));
+        assert_eq!(seen.map(|last| last.ltp), Some(rupees(2)));
+        drop(writer);
+    });
+}
+
+#[test]
+fn loom_nothing_that_was_put_is_missed() {
+    loom::model(|| {
+        let (table, mut writer) = table(1);
+        table.bind(KEY, SLOT, PriceStep::PAISA, CONN);
+        let feed = thread::spawn(move || {
+            for price in [1, 2] {
+                let _ = writer.put(SLOT, KEY, PriceStep::PAISA, Utc::from_nanos(1), |row| {
+                    row.ltp(rupees(price));
+                });
+            }
+            writer.settle(|_, _, _| ());
+            writer
+        });
+        table.add_interest(SLOT, Interest::fan(0));
+        let mut seen = table.last(SLOT, KEY);
         let writer = feed.join().unwrap();
         table.drain_dirty(0, |slot| seen = table.last(slot, KEY));
         assert_eq!(seen.map(|last| last.ltp), Some(rupees(2)));

@@ -3,10 +3,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use proptest::prelude::*;
-use strikewire_types::{ExchangeTime, Segment};
+use strikewire_types::{ExchangeTime, Mode, Segment, Utc};
 
 use super::*;
-use crate::row::{DEPTH, DepthLevel};
+use crate::quote::{DEPTH, DepthLevel};
+use crate::sync::Ordering;
+use crate::{Accept, PackedDay, Put, Resumed, RowWriter, Wrote};
 
 const CONN: ConnId = ConnId::from_index(0);
 const OTHER: ConnId = ConnId::from_index(1);
@@ -299,6 +301,236 @@ fn readers_beside_a_writer_see_whole_rows_that_never_go_back() {
         done.store(true, Ordering::Release);
     });
     assert_eq!(table.version(Slot(0)), u64::from(WRITES) * 2);
+}
+
+#[test]
+fn a_marked_slot_says_once_from_when_it_missed_something() {
+    let (table, mut writer) = bound(2);
+    table.bind(key(2), Slot(1), PriceStep::PAISA, CONN);
+    let mut put = |slot: u32, recv: i64| {
+        let key = key(slot + 1);
+        let put = writer.put(Slot(slot), key, PriceStep::PAISA, at(recv), |row| {
+            row.ltp(rupees(1));
+        });
+        writer.settle(|slot, _, wrote| panic!("{slot:?} {wrote:?}"));
+        put.resumed
+    };
+    assert_eq!(put(0, 5), None);
+    table.mark_gaps([Slot(0), Slot(1), Slot(7)]);
+    assert!(table.interest(Slot(0)).contains(Interest::GAP));
+    assert_eq!(put(0, 9), Some(Resumed { from: Some(at(5)) }));
+    assert_eq!(put(0, 10), None, "once");
+    // Nothing had ever come here.
+    assert_eq!(put(1, 11), Some(Resumed { from: None }));
+    table.mark_gaps([Slot(0)]);
+    table.remove_interest(Slot(0), Interest::GAP);
+    assert_eq!(put(0, 12), None, "taken back");
+    table.mark_gaps([Slot(0)]);
+    table.bind(key(1), Slot(0), PriceStep::PAISA, CONN);
+    assert_eq!(put(0, 13), None, "another's");
+}
+
+#[test]
+fn what_is_put_is_read_at_once_and_settled_together() {
+    let (table, mut writer) = bound(2);
+    table.bind(key(2), Slot(1), PriceStep::PAISA, CONN);
+    table.arm(Slot(0), None, Some(rupees(110)));
+    table.add_interest(Slot(0), Interest::fan(2));
+    let step = PriceStep::PAISA;
+    for price in [100, 111, 112] {
+        let put = writer.put(Slot(0), key(1), step, at(1), |row| row.ltp(rupees(price)));
+        assert_eq!(put, Put::default());
+        assert_eq!(table.last(Slot(0), key(1)).unwrap().ltp, rupees(price));
+    }
+    let _ = writer.put(Slot(1), key(2), step, at(1), |row| row.ltp(rupees(1)));
+    table.drain_dirty(2, |slot| panic!("{slot:?} before it was settled"));
+    let mut told = Vec::new();
+    writer.settle(|slot, key, wrote| told.push((slot, key, wrote.crossed)));
+    // Every price is compared, and only the first beyond the band tells.
+    let expected = [false, true, false].map(|crossed| (Slot(0), key(1), crossed));
+    assert_eq!(told, expected);
+    let mut dirty = Vec::new();
+    table.drain_dirty(2, |slot| dirty.push(slot));
+    assert_eq!(dirty, [Slot(0)]);
+    writer.settle(|slot, _, _| panic!("{slot:?} again"));
+}
+
+#[test]
+fn so_many_puts_are_full() {
+    let (table, mut writer) = bound(1);
+    table.add_interest(Slot(0), Interest::WAIT);
+    let mut puts = 0;
+    let mut put = |writer: &mut Writer| {
+        puts += 1;
+        let put = writer.put(Slot(0), key(1), PriceStep::PAISA, at(1), |row| row.oi(puts));
+        put.full
+    };
+    while !put(&mut writer) {}
+    let mut told = 0;
+    writer.settle(|_, _, wrote| {
+        assert!(wrote.interest.contains(Interest::WAIT));
+        told += 1;
+    });
+    assert!(told > 1);
+    assert!(!put(&mut writer));
+    assert_eq!(puts, told + 1);
+}
+
+#[test]
+fn an_answer_fills_in_but_is_no_packet() {
+    let (table, mut writer) = bound(1);
+    let step = PriceStep::from_raw(500);
+    let mut answer = |times: (i64, i64), price: i32| {
+        writer.write_answer(Slot(0), key(1), step, (at(times.0), at(times.1)), |row| {
+            row.ltp(rupees(price));
+        })
+    };
+    table.arm(Slot(0), None, Some(rupees(110)));
+    table.mark_gaps([Slot(0)]);
+    let wrote = answer((1, 5), 120).unwrap();
+    assert!(wrote.crossed);
+    assert_eq!(
+        wrote.resumed,
+        Some(Resumed { from: None }),
+        "no packet before"
+    );
+    assert_eq!(table.heard(key(1)), None);
+    let quote = table.quote(key(1)).unwrap();
+    assert_eq!(quote.ltp, Some(rupees(120)));
+    assert_eq!((quote.recv, quote.mode), (Utc::default(), None));
+    assert_eq!((quote.from_rest, quote.received()), (Some(at(5)), at(5)));
+    assert_eq!(table.last(Slot(0), key(1)).unwrap().recv, at(5));
+
+    let put = writer.put(Slot(0), key(1), step, at(7), |row| {
+        row.mode(Mode::Ticker);
+        row.ltp(rupees(121));
+    });
+    assert_eq!(put.resumed, None, "the answer ended the gap");
+    assert_eq!(table.heard(key(1)), Some((at(7), Some(Mode::Ticker))));
+    let quote = table.quote(key(1)).unwrap();
+    assert_eq!((quote.recv, quote.mode), (at(7), Some(Mode::Ticker)));
+    assert_eq!((quote.from_rest, quote.received()), (None, at(7)));
+
+    // Asked before that packet: what it said is newer.
+    let mut answer = |times: (i64, i64), fill: fn(&mut RowWriter<'_>)| {
+        let times = (at(times.0), at(times.1));
+        writer.write_answer(Slot(0), key(1), step, times, fill)
+    };
+    assert_eq!(answer((6, 8), |row| row.ltp(rupees(1))), None);
+    assert_eq!(table.quote(key(1)), Some(quote));
+    // One without a price leaves the price the feed's.
+    assert!(answer((7, 9), |row| row.volume(4)).is_some());
+    let quote = table.quote(key(1)).unwrap();
+    assert_eq!((quote.volume, quote.from_rest), (Some(4), None));
+}
+
+#[test]
+fn the_mode_is_that_of_the_latest_packet_that_has_one() {
+    let (table, mut writer) = bound(1);
+    for mode in Mode::ALL {
+        writer.write(Slot(0), key(1), at(1), |row| row.mode(mode));
+        writer.write(Slot(0), key(1), at(2), |row| row.oi(1));
+        let quote = table.quote(key(1)).unwrap();
+        assert_eq!((quote.mode, quote.recv), (Some(mode), at(2)));
+    }
+}
+
+/// Packed packets in rows of every kind of step, and rows that hold prices which cannot be
+/// packed, against fields given one by one.
+#[test]
+fn packed_numbers_are_the_same_as_others() {
+    let day = PackedDay {
+        open: 11,
+        high: -12,
+        low: i32::MAX,
+        prev_close: 14,
+        atp: i32::MIN,
+        volume: u32::MAX,
+        ltq: 16,
+        total_buy_qty: 17,
+        total_sell_qty: u32::MAX - 1,
+    };
+    let prices: [[i32; 2]; DEPTH] = std::array::from_fn(|i| [20 + i as i32, 30 + i as i32]);
+    let quantities: [[u32; 2]; DEPTH] = std::array::from_fn(|i| [40 + i as u32, u32::MAX]);
+    let orders: [[u16; 2]; DEPTH] = std::array::from_fn(|i| [u16::MAX, 60 + i as u16]);
+    for (bound_step, step, odd) in [
+        (500, 500, 0),
+        (25, 25, 0),
+        (500, 25, 0),
+        (25, 500, 0),
+        (500, 500, 7),
+    ] {
+        let (table, mut writer) = table(2);
+        let step = PriceStep::from_raw(step);
+        for (slot, id) in [(0, 1), (1, 2)] {
+            let bound = PriceStep::from_raw(bound_step);
+            table.bind(key(id), Slot(slot), bound, CONN);
+            let _ = writer.put(Slot(slot), key(id), bound, at(1), |row| {
+                // With an odd price, neither a multiple of 0.01 nor small, the row is wide.
+                row.ltp(Price::from_raw(odd + (odd << 40)));
+                row.prev_close(rupees(3));
+            });
+        }
+        let _ = writer.put(Slot(0), key(1), step, at(2), |row| {
+            row.mode(Mode::Full);
+            row.packed_last(step, 10, 1_770_611_400);
+            row.packed_day(step, day);
+            row.packed_book(step, [50, 51, 0], &prices, &quantities, &orders);
+        });
+        let price = |packed: i32| Some(Price::from_raw(i64::from(packed) * step.unit()));
+        let _ = writer.put(Slot(1), key(2), step, at(2), |row| {
+            row.mode(Mode::Full);
+            row.ltp(price(10));
+            row.ltt(ExchangeTime::from_seconds(1_770_611_400));
+            row.open(price(11));
+            row.high(price(-12));
+            row.low(price(i32::MAX));
+            row.prev_close(price(14));
+            row.atp(price(i32::MIN));
+            row.volume(u32::MAX);
+            row.ltq(16);
+            row.total_buy_qty(17);
+            row.total_sell_qty(u32::MAX - 1);
+            row.oi(50);
+            row.oi_high(51);
+            row.oi_low(None);
+            for i in 0..DEPTH {
+                let level = DepthLevel {
+                    bid: price(prices[i][0]),
+                    bid_qty: quantities[i][0],
+                    bid_orders: orders[i][0],
+                    ask: price(prices[i][1]),
+                    ask_qty: quantities[i][1],
+                    ask_orders: orders[i][1],
+                };
+                row.depth(i, level);
+            }
+        });
+        let packed = table.quote(key(1)).unwrap();
+        let expected = Quote {
+            key: key(1),
+            ..table.quote(key(2)).unwrap()
+        };
+        assert_eq!(packed, expected, "{bound_step} {step:?} {odd}");
+        assert_eq!(packed.low, price(i32::MAX));
+        assert_eq!(packed.depth.unwrap()[4].ask, price(34));
+
+        // No price and no close: what there was stays.
+        let _ = writer.put(Slot(0), key(1), step, at(3), |row| {
+            row.packed_last(step, 0, 5);
+            row.packed_day(
+                step,
+                PackedDay {
+                    prev_close: 0,
+                    open: 0,
+                    ..day
+                },
+            );
+        });
+        let quote = table.quote(key(1)).unwrap();
+        assert_eq!((quote.ltp, quote.ltt), (packed.ltp, packed.ltt));
+        assert_eq!((quote.prev_close, quote.open), (packed.prev_close, None));
+    }
 }
 
 const KEYS: u32 = 6;

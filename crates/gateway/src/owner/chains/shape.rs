@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strikewire_calendar::Calendar;
-use strikewire_chain::{PriceQuality, Span, Width, Window};
+use strikewire_chain::{Span, Width, Window};
 use strikewire_registry::{Expiring, Instrument, Kind, Ladder, LadderId, Registry};
 use strikewire_subscriptions::{Leg, Role};
 use strikewire_types::{Exchange, Mode, Now, Price, Segment};
@@ -41,14 +41,6 @@ pub(crate) fn source_of(ladder: Ladder<'_>) -> Result<Instrument<'_>, Error> {
     ladder.price_source().ok_or_else(|| Error::NoPriceSource {
         symbol: ladder.symbol().to_owned(),
     })
-}
-
-pub(super) fn quality(price: &SourcePrice) -> PriceQuality {
-    if price.is_live() {
-        PriceQuality::Live
-    } else {
-        PriceQuality::Stale
-    }
 }
 
 /// The chain as one caller's price makes it.

@@ -8,7 +8,7 @@ use strikewire_store::AtmRow;
 use strikewire_subscriptions::{Owner as Holder, OwnerKind};
 use strikewire_types::{InstrumentKey, Mode, Now, Strike, Utc};
 
-use super::{Chain, Member, quality};
+use super::{Chain, Member};
 use crate::command::{ChainAnswer, ChainAsk};
 use crate::handle;
 use crate::hub::HubCommand;
@@ -78,7 +78,7 @@ impl Owner {
             let Some(chain) = self.chains.by_id.get_mut(&id) else {
                 continue;
             };
-            let quality = quality(&price);
+            let quality = chain.quality(&price);
             let decision = chain
                 .follower
                 .recalculate(&self.registry, now, price.price, quality);

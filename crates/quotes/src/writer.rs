@@ -1,0 +1,264 @@
+//! The one writer of a table.
+
+use std::sync::Arc;
+
+use strikewire_types::{ConnId, InstrumentKey, Mode, Price, PriceStep, Slot, Utc};
+
+use crate::interest::Interest;
+use crate::row::{self, Row, RowWriter};
+use crate::slot::{Accept, SlotState};
+use crate::sync::{Ordering, fence};
+use crate::table::{Table, tag};
+
+/// Writes whose consequences may wait for [`Writer::settle`].
+const PENDING: usize = 64;
+
+/// What came of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wrote {
+    /// What was wanted of the slot.
+    pub interest: Interest,
+    /// Whether the price left the slot's roll band. The band is disarmed by it: true once.
+    pub crossed: bool,
+    /// Whether the write ended a gap. After a put, [`Put`] has told.
+    pub resumed: Option<Resumed>,
+}
+
+/// The first write of a slot that may have missed packets, see [`Interest::GAP`]. Told once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// When the latest packet before it was received; absent when there was none.
+    pub from: Option<Utc>,
+}
+
+/// What came at once of a [`put`](Writer::put).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub struct Put {
+    /// Whether the packet ended a gap.
+    pub resumed: Option<Resumed>,
+    /// Whether [`settle`](Writer::settle) must be called before the next put.
+    pub full: bool,
+}
+
+/// A write whose consequences are still to be looked at.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    slot: Slot,
+    key: InstrumentKey,
+    ltp: Option<Price>,
+}
+
+/// Writes the rows. There is one per table, and it belongs to the feed's thread.
+///
+/// A packet is either written with all its consequences, by [`write`](Self::write), or many
+/// are put and then settled: what is wanted of a slot may be asked only behind a fence that
+/// costs as much as a whole row, and one fence serves all that were put before it.
+#[derive(Debug)]
+pub struct Writer {
+    table: Arc<Table>,
+    pending: Vec<Pending>,
+}
+
+impl Writer {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        Self {
+            table,
+            pending: Vec::with_capacity(PENDING),
+        }
+    }
+
+    /// The table it writes.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Whether a packet of the slot may come from `conn`. The first packet of a migration
+    /// moves the slot's home.
+    #[inline]
+    #[must_use]
+    pub fn accepts(&mut self, slot: Slot, conn: ConnId) -> Accept {
+        self.table
+            .slot(slot)
+            .map_or(Accept::Stranger, |state| state.accept(conn))
+    }
+
+    /// Fetches what a packet of `mode` will be written to, so that a write a little later
+    /// need not wait for memory.
+    #[inline(always)]
+    pub fn prepare(&self, slot: Slot, mode: Mode) {
+        if let Some(row) = self.table.row(slot) {
+            row.fetch(mode);
+        }
+    }
+
+    /// Writes what a packet of `key`, received at `recv`, says, with prices kept as `step`
+    /// says. Readers see all of it or nothing, from now on. A row that was another's is
+    /// emptied first. What else is wanted of the slot is done by [`settle`](Self::settle).
+    #[inline(always)]
+    pub fn put(
+        &mut self,
+        slot: Slot,
+        key: InstrumentKey,
+        step: PriceStep,
+        recv: Utc,
+        fill: impl FnOnce(&mut RowWriter<'_>),
+    ) -> Put {
+        let Some(row) = self.table.row(slot) else {
+            return Put::default();
+        };
+        let tag = tag(key, row.state.generation());
+        let resumed = resumed(row, tag);
+        let ltp = fill_row(row, tag, step, recv, fill);
+        self.pending.push(Pending { slot, key, ltp });
+        Put {
+            resumed,
+            full: self.pending.len() >= PENDING,
+        }
+    }
+
+    /// Looks at what is wanted of every slot that was put since the last time, and tells
+    /// of those of which something is: whose they are, in the order in which they were
+    /// put.
+    #[inline]
+    pub fn settle(&mut self, mut told: impl FnMut(Slot, InstrumentKey, Wrote)) {
+        if self.pending.is_empty() {
+            return;
+        }
+        // Orders the rows before the interest and the dirty sets. Without it, the last
+        // tick of a quiet instrument could be missed by somebody who asks just now.
+        fence(Ordering::SeqCst);
+        for pending in &self.pending {
+            let Some(state) = self.table.slot(pending.slot) else {
+                continue;
+            };
+            let interest = state.interest();
+            if !interest.is_empty() {
+                let wrote = self.table.serve(pending.slot, state, interest, pending.ltp);
+                told(pending.slot, pending.key, wrote);
+            }
+        }
+        self.pending.clear();
+    }
+
+    /// Writes what a packet of `key`, received at `recv`, says, with all that follows from
+    /// it. Readers see all of it or nothing. A row that was another's is emptied first.
+    pub fn write(
+        &mut self,
+        slot: Slot,
+        key: InstrumentKey,
+        recv: Utc,
+        fill: impl FnOnce(&mut RowWriter<'_>),
+    ) -> Wrote {
+        let Some(row) = self.table.row(slot) else {
+            return Wrote::default();
+        };
+        let tag = tag(key, row.state.generation());
+        let resumed = resumed(row, tag);
+        let ltp = fill_row(row, tag, PriceStep::PAISA, recv, fill);
+        Wrote {
+            resumed,
+            ..self.table.fence_and_serve(slot, row.state, ltp)
+        }
+    }
+
+    /// Writes the answer to a request that was made at `asked_at` and came at `at`, with
+    /// all that follows from it; nothing if a packet was received in between. It ends a gap
+    /// as a packet does, but is none: when the latest was received stays, and its mode.
+    pub fn write_answer(
+        &mut self,
+        slot: Slot,
+        key: InstrumentKey,
+        step: PriceStep,
+        (asked_at, at): (Utc, Utc),
+        fill: impl FnOnce(&mut RowWriter<'_>),
+    ) -> Option<Wrote> {
+        let row = self.table.row(slot)?;
+        let tag = tag(key, row.state.generation());
+        if row::written_recv(row, tag).is_some_and(|recv| recv > asked_at) {
+            return None;
+        }
+        let resumed = resumed(row, tag);
+        let ltp = row.state.guard.write(tag, row, |words| {
+            let mut open = RowWriter::new(words, step);
+            fill(&mut open);
+            open.asked(at);
+            open.finish()
+        });
+        Some(Wrote {
+            resumed,
+            ..self.table.fence_and_serve(slot, row.state, ltp)
+        })
+    }
+}
+
+#[inline(always)]
+fn fill_row(
+    row: Row<'_>,
+    tag: u64,
+    step: PriceStep,
+    recv: Utc,
+    fill: impl FnOnce(&mut RowWriter<'_>),
+) -> Option<Price> {
+    row.state.guard.write(tag, row, |words| {
+        let mut open = RowWriter::new(words, step);
+        open.received(recv);
+        fill(&mut open);
+        open.finish()
+    })
+}
+
+/// Whether a packet that is about to be written ends a gap. The mark is set long before the
+/// first packet of another connection, or another life of the same, can come: it needs no
+/// fence.
+#[inline]
+fn resumed(row: Row<'_>, tag: u64) -> Option<Resumed> {
+    if !row.state.interest().contains(Interest::GAP) {
+        return None;
+    }
+    end_gap(row, tag)
+}
+
+#[cold]
+fn end_gap(row: Row<'_>, tag: u64) -> Option<Resumed> {
+    // Not when the owner has taken it back.
+    let before = row.state.take_interest(Interest::GAP);
+    before.contains(Interest::GAP).then(|| Resumed {
+        from: row::written_recv(row, tag),
+    })
+}
+
+impl Table {
+    fn fence_and_serve(&self, slot: Slot, state: &SlotState, ltp: Option<Price>) -> Wrote {
+        // As in `settle`.
+        fence(Ordering::SeqCst);
+        self.serve(slot, state, state.interest(), ltp)
+    }
+
+    /// Does what is wanted of a slot that was written.
+    fn serve(
+        &self,
+        slot: Slot,
+        state: &SlotState,
+        interest: Interest,
+        ltp: Option<Price>,
+    ) -> Wrote {
+        if interest.intersects(Interest::FAN) {
+            for (class, dirty) in self.dirty.iter().enumerate() {
+                if interest.contains(Interest::fan(class)) {
+                    dirty.add(slot);
+                }
+            }
+        }
+        let crossed = interest.contains(Interest::ROLL)
+            && ltp
+                .zip(self.band(slot))
+                .is_some_and(|(ltp, band)| state.cross(band, ltp));
+        Wrote {
+            interest,
+            crossed,
+            resumed: None,
+        }
+    }
+}
