@@ -1,7 +1,7 @@
 //! What the benchmarks share: the master they run on, made-up traffic, and for
 //! everything that is measured a plain baseline, written as one would write it first:
 //! `csv` and `serde` into structs of strings, the standard library's maps and sets,
-//! tokens made by `format!`, fields read with `from_le_bytes`.
+//! tokens made by `format!`. What packets cost is measured in compat/, beside other clients.
 //!
 //! The benchmarks use the real instrument master where `STRIKEWIRE_REAL_DATA` names its
 //! folder, and otherwise one made up here with as many rows as a real one, or as
@@ -9,7 +9,6 @@
 //! one and do everything once.
 
 pub mod baseline;
-pub mod feed;
 pub mod master;
 pub mod wires;
 

@@ -1,13 +1,11 @@
 //! That what is compared does the same thing.
 
 use strikewire_benches::baseline;
-use strikewire_benches::feed::{Frames, Kind, RowSink, keys};
 use strikewire_benches::master::{Master, even_and_uneven};
 use strikewire_benches::wires::{CHAIN, Wired, chain};
 use strikewire_chain::{Width, Window, at_the_money};
-use strikewire_dhan::deliver::deliver;
 use strikewire_subscriptions::Config;
-use strikewire_types::{ConnId, Now, Price, PriceStep};
+use strikewire_types::Price;
 
 fn master() -> Master {
     Master::made_up(4_000).unwrap()
@@ -111,39 +109,4 @@ fn both_books_hold_and_send_the_same() {
     (0..config.connections).for_each(|conn| plain.reconnect(conn));
     assert_eq!(wired.settle(), desired);
     assert_eq!(drain(&mut plain), desired);
-}
-
-#[test]
-fn both_decoders_read_the_same_prices() {
-    let conn = ConnId::from_index(0);
-    let keys = keys(40);
-    for kind in Kind::ALL {
-        let frames = Frames::new(kind, &keys, 120, 30);
-        assert_eq!(frames.count(), 4);
-        let mut sink = RowSink::new(&keys, conn);
-        let mut quotes = baseline::packets::Quotes::new();
-        for nth in 0..frames.count() {
-            let frame = frames.get(nth);
-            assert_eq!(deliver(&mut sink, conn, Now::default(), frame).applied, 30);
-            assert_eq!(baseline::packets::apply(&mut quotes, frame), 30);
-        }
-        let price = |rupees| Price::from_wire(rupees, PriceStep::from_raw(500));
-        for key in &keys {
-            let row = sink.table().quote(*key).unwrap();
-            let plain = quotes[&key.id.0];
-            assert_eq!(row.ltp, price(plain.ltp), "{kind:?}");
-            if kind != Kind::Ticker {
-                assert_eq!(row.volume, Some(plain.volume));
-                assert_eq!(row.total_buy_qty, Some(plain.total_buy_qty));
-                let day = [row.open, row.prev_close, row.high, row.low];
-                assert_eq!(day, plain.day.map(price));
-            }
-            if kind == Kind::Full {
-                assert_eq!(row.oi_low, Some(plain.oi[2]));
-                let depth = row.depth.unwrap();
-                assert_eq!(depth[4].ask, price(plain.depth[4].ask));
-                assert_eq!(depth[1].bid_orders, plain.depth[1].bid_orders);
-            }
-        }
-    }
 }

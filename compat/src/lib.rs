@@ -1,6 +1,11 @@
 //! Strikewire beside foreign code: what it makes of the feed, in a form that can be compared
 //! with what others make of it.
 
+#[cfg(feature = "numbers")]
+pub mod feed;
+#[cfg(feature = "numbers")]
+pub mod plain;
+
 use strikewire_broker::{DepthLevel, Quote, Update};
 use strikewire_dhan::decode::{decode, decode_packed};
 use strikewire_dhan::split::{Piece, split};

@@ -3,5 +3,4 @@
 
 pub mod book;
 pub mod chain;
-pub mod packets;
 pub mod registry;

@@ -411,7 +411,10 @@ mod tests {
         check("broker = 'zerodha'", "zerodha");
         check("[dhan]\nconnect_burst = 0", "dhan.connect_burst");
         check("[dhan]\nconnect_refill_s = 0", "dhan.connect_refill_s");
-        check("[dhan]\nconnect_spacing_ms = 600000", "dhan.connect_spacing_ms");
+        check(
+            "[dhan]\nconnect_spacing_ms = 600000",
+            "dhan.connect_spacing_ms",
+        );
         check("[stream]\nclient_queue = 0", "stream.client_queue");
         check("[store]\nretention_days = 0", "store.retention_days");
         check("[master]\nreload_at = 'dawn'", "master.reload_at");

@@ -204,7 +204,10 @@ pub(crate) async fn keep(
         let is_time = ist_time(now) >= reload_at;
         let new_day = today > gateway.registry().as_of() && is_time;
         if is_time && let Err(error) = source.fetch(today).await {
-            tracing::warn!(error = format!("{error:#}"), "No instrument master of today");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "No instrument master of today"
+            );
             let as_of = gateway.registry().as_of();
             let detail = format!("the instruments are those of {as_of}: {error:#}");
             gateway.master_stale(Some(detail)).await;

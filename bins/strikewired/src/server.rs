@@ -16,9 +16,9 @@ use strikewire_types::{Clock, ist_date};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Urls;
 use crate::standin::Standin;
 use crate::threads::{die, vital};
-use crate::config::Urls;
 use crate::{Broker, Config, DataDir, master};
 
 /// Everything must have ended this long after a stop was asked for.
@@ -95,7 +95,10 @@ impl Server {
         let source = master::Source::new(&config, rest);
         let now = clock.now().utc;
         if let Err(error) = source.fetch(ist_date(now)).await {
-            tracing::warn!(error = format!("{error:#}"), "No instrument master of today");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "No instrument master of today"
+            );
         }
         let (registry, instruments) = source.load(now)?;
         let options = config.store();

@@ -25,9 +25,9 @@ pub struct Delivered {
     pub disconnect: Option<Reason>,
 }
 
-/// Packets of a frame that are resolved before the first of them is applied: the memory
-/// that they need is then fetched for all at a time.
-const AHEAD: usize = 16;
+/// Packets of a frame that are resolved before the first of them is applied: what they need
+/// is then fetched from memory for all at a time.
+const AHEAD: usize = 32;
 
 /// Takes `frame`, received on `conn` at `at`, apart and applies its packets to `sink`.
 /// Allocates nothing.
@@ -55,10 +55,12 @@ pub fn deliver(sink: &mut impl Sink, conn: ConnId, at: Now, frame: &[u8]) -> Del
         {
             next = pieces.next();
             if let Some(resolved) = delivery.resolve(piece) {
-                delivery.prepare(&resolved);
                 ahead[count] = Some(resolved);
                 count += 1;
             }
+        }
+        for resolved in ahead[..count].iter().flatten() {
+            delivery.prepare(resolved);
         }
         for (packet, target) in ahead[..count].iter().flatten() {
             delivery.apply(packet, target);

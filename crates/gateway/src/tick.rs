@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strikewire_broker::{Gap, MarketState, Packed, Sink, Snapshot, Target, Update};
-use strikewire_quotes::{Accept, Interest, Put, Resumed, RowWriter, Writer, Wrote};
+use strikewire_quotes::{Entry, Interest, Put, Resumed, Writer, Wrote};
 use strikewire_types::{Clock, ConnId, InstrumentKey, Mode, Now, Segment, Slot, Utc};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -118,30 +118,30 @@ impl TickPath {
         true
     }
 
+    /// Opens the row of a packet if it is from where it should be.
     #[inline(always)]
-    fn put(
-        &mut self,
-        conn: ConnId,
-        target: &Target,
-        at: Now,
-        fill: impl FnOnce(&mut RowWriter<'_>),
-    ) {
+    fn enter(&mut self, conn: ConnId, target: &Target, at: Now) -> Option<Entry<'_>> {
         let Target { key, slot, step } = *target;
         let counters = self.counters.conn(conn);
         counters.packet(at.mono);
-        match self.writer.accepts(slot, conn) {
-            Accept::Home => {}
-            Accept::Flipped => self.out.tell(TickEvent::FirstPacket { slot, conn }),
-            Accept::Stranger => {
-                counters.stranger();
-                return;
-            }
+        let entry = self.writer.enter(conn, slot, key, step, at.utc);
+        if entry.is_err() {
+            counters.stranger();
         }
-        let Put { resumed, full } = self.writer.put(slot, key, step, at.utc, fill);
-        if let Some(resumed) = resumed {
+        entry.ok()
+    }
+
+    /// What follows from a packet that is in its row.
+    #[inline(always)]
+    fn done(&mut self, conn: ConnId, target: &Target, at: Now, put: Put) {
+        let &Target { slot, key, .. } = target;
+        if put.flipped {
+            self.out.tell(TickEvent::FirstPacket { slot, conn });
+        }
+        if let Some(resumed) = put.resumed {
             self.out.resumed(slot, key, resumed, at);
         }
-        if full {
+        if put.full {
             self.settle();
         }
     }
@@ -199,25 +199,22 @@ impl Sink for TickPath {
     }
 
     fn apply(&mut self, conn: ConnId, target: &Target, at: Now, update: &Update) {
-        self.put(conn, target, at, |row| fill::update(row, update));
+        let Some(mut entry) = self.enter(conn, target, at) else {
+            return;
+        };
+        fill::update(&mut entry.row, update);
+        let put = entry.done();
+        self.done(conn, target, at, put);
     }
 
     #[inline(always)]
     fn apply_packed(&mut self, conn: ConnId, target: &Target, at: Now, packed: &Packed) {
-        let step = target.step;
-        // Each kind by itself: the compiler then makes one straight piece of code of it,
-        // from the decoder to the row.
-        match packed {
-            Packed::Ticker(said) => {
-                self.put(conn, target, at, |row| fill::packed_ticker(row, step, said));
-            }
-            Packed::Quote(said) => {
-                self.put(conn, target, at, |row| fill::packed_quote(row, step, said));
-            }
-            Packed::Full(said) => {
-                self.put(conn, target, at, |row| fill::packed_full(row, step, said));
-            }
-        }
+        let Some(mut entry) = self.enter(conn, target, at) else {
+            return;
+        };
+        fill::packed(&mut entry.row, target.step, packed);
+        let put = entry.done();
+        self.done(conn, target, at, put);
     }
 
     fn market_state(&mut self, conn: ConnId, at: Now, segment: Segment, state: MarketState) {

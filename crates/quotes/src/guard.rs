@@ -19,14 +19,17 @@ pub(crate) struct Guard {
     tag: AtomicU64,
 }
 
-/// Ends a write, also when what filled the words panicked: readers must not wait for ever.
-struct Open<'a> {
+/// A write that is under way. It ends when this is dropped, also when what filled the words
+/// panicked: readers must not wait for ever.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Open<'a> {
     version: &'a AtomicU64,
     next: u64,
 }
 
 impl Drop for Open<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // Release: who sees this version sees every word of the write.
         self.version.store(self.next, Ordering::Release);
@@ -46,15 +49,16 @@ impl Guard {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Changes some words as one step. If they were another tag's, every word is 0 first.
-    /// Only one thread may write at a time; [`Writer`](crate::Writer) sees to that.
+    /// Begins to change words, as one step that ends with what is returned. If they were
+    /// another tag's, every word is 0 first. Only one thread may write, one change at a
+    /// time; [`Writer`](crate::Writer) sees to that.
     #[inline(always)]
-    pub(crate) fn write<W: Words, R>(&self, tag: u64, words: W, fill: impl FnOnce(W) -> R) -> R {
+    pub(crate) fn open(&self, tag: u64, words: impl Words) -> Open<'_> {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version | 1, Ordering::Relaxed);
         // Who sees any word stored below and then fences sees the odd version too.
         fence(Ordering::Release);
-        let _open = Open {
+        let open = Open {
             version: &self.version,
             next: (version | 1).wrapping_add(1),
         };
@@ -62,7 +66,7 @@ impl Guard {
             self.tag.store(tag, Ordering::Relaxed);
             words.clear();
         }
-        fill(words)
+        open
     }
 
     /// Whether the words are `tag`'s; for their writer alone, who need not look twice.
@@ -144,7 +148,8 @@ mod tests {
                     let pair = Arc::clone(&pair);
                     move || {
                         for n in [1, 2] {
-                            pair.guard.write(7, &*pair, |words| words.set(n, n * 10));
+                            let _open = pair.guard.open(7, &*pair);
+                            pair.set(n, n * 10);
                         }
                     }
                 });
@@ -160,13 +165,15 @@ mod tests {
         fn loom_used_again_they_never_show_a_stranger() {
             loom::model(|| {
                 let pair = Arc::new(Pair::new());
-                pair.guard.write(7, &*pair, |words| words.set(70, 71));
+                {
+                    let _open = pair.guard.open(7, &*pair);
+                    pair.set(70, 71);
+                }
                 let writer = thread::spawn({
                     let pair = Arc::clone(&pair);
                     move || {
-                        pair.guard.write(8, &*pair, |words| {
-                            words.near.store(80, Ordering::Relaxed);
-                        });
+                        let _open = pair.guard.open(8, &*pair);
+                        pair.near.store(80, Ordering::Relaxed);
                     }
                 });
                 // The new owner never gave its second word, so nobody may see one.
@@ -185,10 +192,9 @@ mod tests {
     fn a_panic_while_filling_does_not_leave_readers_waiting() {
         let pair = Pair::new();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            pair.guard.write(7, &pair, |words| {
-                words.near.store(1, Ordering::Relaxed);
-                panic!("while filling");
-            })
+            let _open = pair.guard.open(7, &pair);
+            pair.near.store(1, Ordering::Relaxed);
+            panic!("while filling");
         }));
         assert!(outcome.is_err());
         assert_eq!(pair.read(7), Some([1, 0]));

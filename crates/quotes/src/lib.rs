@@ -51,4 +51,4 @@ pub use quote::{DEPTH, DepthLevel, LastPrice, Quote};
 pub use row::{PackedDay, RowWriter};
 pub use slot::Accept;
 pub use table::{Table, table};
-pub use writer::{Put, Resumed, Writer, Wrote};
+pub use writer::{Entry, Put, Resumed, Stranger, Writer, Wrote};

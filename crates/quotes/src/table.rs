@@ -152,7 +152,7 @@ impl Table {
     }
 
     /// Says when the slot's last price is at or below `lower`, or at or above `upper`, once:
-    /// see [`Wrote::crossed`]. Only prices written from now on are compared, so that who arms
+    /// see [`Wrote::crossed`](crate::Wrote::crossed). Only prices written from now on are compared, so that who arms
     /// reads the price after it, not before.
     pub fn arm(&self, slot: Slot, lower: Option<Price>, upper: Option<Price>) {
         if let (Some(state), Some(band)) = (self.slot(slot), self.band(slot)) {

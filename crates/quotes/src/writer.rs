@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use strikewire_types::{ConnId, InstrumentKey, Mode, Price, PriceStep, Slot, Utc};
 
+use crate::guard::Open;
 use crate::interest::Interest;
 use crate::row::{self, Row, RowWriter};
 use crate::slot::{Accept, SlotState};
@@ -31,14 +32,56 @@ pub struct Resumed {
     pub from: Option<Utc>,
 }
 
+/// A packet that is not from the home of its slot: to be dropped and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stranger;
+
 /// What came at once of a [`put`](Writer::put).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Put {
+    /// Whether the packet was the first from the new side of a migration.
+    pub flipped: bool,
     /// Whether the packet ended a gap.
     pub resumed: Option<Resumed>,
     /// Whether [`settle`](Writer::settle) must be called before the next put.
     pub full: bool,
+}
+
+/// A row that is open for a packet, see [`Writer::enter`].
+#[derive(Debug)]
+#[must_use]
+pub struct Entry<'a> {
+    /// To be filled.
+    pub row: RowWriter<'a>,
+    open: Open<'a>,
+    pending: &'a mut Vec<Pending>,
+    slot: Slot,
+    key: InstrumentKey,
+    put: Put,
+}
+
+impl Entry<'_> {
+    /// Shows readers what was written. What else is wanted of the slot is done by
+    /// [`Writer::settle`].
+    #[inline(always)]
+    pub fn done(self) -> Put {
+        let Self {
+            row,
+            open,
+            pending,
+            slot,
+            key,
+            put,
+        } = self;
+        let ltp = row.finish();
+        drop(open);
+        pending.push(Pending { slot, key, ltp });
+        Put {
+            full: pending.len() >= PENDING,
+            ..put
+        }
+    }
 }
 
 /// A write whose consequences are still to be looked at.
@@ -52,7 +95,7 @@ struct Pending {
 /// Writes the rows. There is one per table, and it belongs to the feed's thread.
 ///
 /// A packet is either written with all its consequences, by [`write`](Self::write), or many
-/// are put and then settled: what is wanted of a slot may be asked only behind a fence that
+/// are put, each by [`enter`](Self::enter) or [`put`](Self::put), and then settled: what is wanted of a slot may be asked only behind a fence that
 /// costs as much as a whole row, and one fence serves all that were put before it.
 #[derive(Debug)]
 pub struct Writer {
@@ -93,29 +136,66 @@ impl Writer {
         }
     }
 
-    /// Writes what a packet of `key`, received at `recv`, says, with prices kept as `step`
-    /// says. Readers see all of it or nothing, from now on. A row that was another's is
-    /// emptied first. What else is wanted of the slot is done by [`settle`](Self::settle).
+    /// Begins to write what a packet of `key` from `conn`, received at `recv`, says, with
+    /// prices kept as `step` says. Readers see all of it or nothing, from when it is
+    /// [`done`](Entry::done). A row that was another's is emptied first.
+    ///
+    /// The first packet of a migration moves the slot's home; one that is not from home is
+    /// none for this row.
+    ///
+    /// # Errors
+    ///
+    /// When the packet is not from the slot's home.
     #[inline(always)]
+    pub fn enter(
+        &mut self,
+        conn: ConnId,
+        slot: Slot,
+        key: InstrumentKey,
+        step: PriceStep,
+        recv: Utc,
+    ) -> Result<Entry<'_>, Stranger> {
+        let row = self.table.row(slot).ok_or(Stranger)?;
+        let accept = row.state.accept(conn);
+        if accept == Accept::Stranger {
+            return Err(Stranger);
+        }
+        let tag = tag(key, row.state.generation());
+        let resumed = resumed(row, tag);
+        let open = row.state.guard.open(tag, row);
+        let mut writer = RowWriter::new(row, step);
+        writer.received(recv);
+        Ok(Entry {
+            row: writer,
+            open,
+            pending: &mut self.pending,
+            slot,
+            key,
+            put: Put {
+                flipped: accept == Accept::Flipped,
+                resumed,
+                full: false,
+            },
+        })
+    }
+
+    /// [`enter`](Self::enter)s, fills and is done.
+    ///
+    /// # Errors
+    ///
+    /// When the packet is not from the slot's home.
     pub fn put(
         &mut self,
+        conn: ConnId,
         slot: Slot,
         key: InstrumentKey,
         step: PriceStep,
         recv: Utc,
         fill: impl FnOnce(&mut RowWriter<'_>),
-    ) -> Put {
-        let Some(row) = self.table.row(slot) else {
-            return Put::default();
-        };
-        let tag = tag(key, row.state.generation());
-        let resumed = resumed(row, tag);
-        let ltp = fill_row(row, tag, step, recv, fill);
-        self.pending.push(Pending { slot, key, ltp });
-        Put {
-            resumed,
-            full: self.pending.len() >= PENDING,
-        }
+    ) -> Result<Put, Stranger> {
+        let mut entry = self.enter(conn, slot, key, step, recv)?;
+        fill(&mut entry.row);
+        Ok(entry.done())
     }
 
     /// Looks at what is wanted of every slot that was put since the last time, and tells
@@ -156,7 +236,12 @@ impl Writer {
         };
         let tag = tag(key, row.state.generation());
         let resumed = resumed(row, tag);
-        let ltp = fill_row(row, tag, PriceStep::PAISA, recv, fill);
+        let open = row.state.guard.open(tag, row);
+        let mut writer = RowWriter::new(row, PriceStep::PAISA);
+        writer.received(recv);
+        fill(&mut writer);
+        let ltp = writer.finish();
+        drop(open);
         Wrote {
             resumed,
             ..self.table.fence_and_serve(slot, row.state, ltp)
@@ -180,33 +265,17 @@ impl Writer {
             return None;
         }
         let resumed = resumed(row, tag);
-        let ltp = row.state.guard.write(tag, row, |words| {
-            let mut open = RowWriter::new(words, step);
-            fill(&mut open);
-            open.asked(at);
-            open.finish()
-        });
+        let open = row.state.guard.open(tag, row);
+        let mut writer = RowWriter::new(row, step);
+        fill(&mut writer);
+        writer.asked(at);
+        let ltp = writer.finish();
+        drop(open);
         Some(Wrote {
             resumed,
             ..self.table.fence_and_serve(slot, row.state, ltp)
         })
     }
-}
-
-#[inline(always)]
-fn fill_row(
-    row: Row<'_>,
-    tag: u64,
-    step: PriceStep,
-    recv: Utc,
-    fill: impl FnOnce(&mut RowWriter<'_>),
-) -> Option<Price> {
-    row.state.guard.write(tag, row, |words| {
-        let mut open = RowWriter::new(words, step);
-        open.received(recv);
-        fill(&mut open);
-        open.finish()
-    })
 }
 
 /// Whether a packet that is about to be written ends a gap. The mark is set long before the

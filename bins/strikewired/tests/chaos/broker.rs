@@ -45,7 +45,7 @@ impl Broker {
             market: MarketConfig {
                 seed,
                 // Busy enough that silence means something.
-                rate: if setting.is_large { 4.0 } else { 40.0 },
+                rate: if setting.is_large { 4.0 } else { 25.0 },
                 ..MarketConfig::default()
             },
             connections: setting.connections,
@@ -132,7 +132,7 @@ impl World {
         self.flush_broker();
     }
 
-    fn is_deaf(&self, socket: usize) -> bool {
+    pub(crate) fn is_deaf(&self, socket: usize) -> bool {
         let session = self.broker.sessions.get(&socket);
         let transport = session.and_then(|id| self.broker.core.transport(*id));
         transport.is_some_and(|transport| transport.deaf)

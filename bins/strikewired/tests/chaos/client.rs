@@ -440,6 +440,7 @@ impl Sink for Rows<'_> {
         assert_eq!(row.key, target.key);
         if row.next == Some(conn) {
             (row.home, row.next) = (conn, None);
+            row.heard = [None; 3];
             self.flipped.push((target.slot, target.key));
         }
         let mode = match update {

@@ -87,15 +87,8 @@ impl World {
                 self.client.unreachable_until = self.now.mono + lasts;
                 self.strike_some(Fault::Reset);
             }
-            17 => {
-                // Longer than any limit on silence.
-                let (sockets, lasts) = (self.some_sockets(), self.between(35_000, 70_000));
-                self.strike(Fault::Mute.on(sockets).lasting(lasts));
-            }
-            18 => {
-                let (sockets, lasts) = (self.some_sockets(), self.between(35_000, 70_000));
-                self.strike(Fault::Stall.on(sockets).lasting(lasts));
-            }
+            17 => self.strike_until_limits_run_out(Fault::Mute),
+            18 => self.strike_until_limits_run_out(Fault::Stall),
             19 => self.strike_for_a_while(Fault::Deaf),
             20 => {
                 let lasts = self.a_while();
@@ -139,7 +132,7 @@ impl World {
             }),
             34 => {
                 let bytes_per_s = [20, 20, 50, 200][self.rng.random_range(0..4)];
-                self.strike_for_a_while(Fault::SlowReader { bytes_per_s });
+                self.strike_until_limits_run_out(Fault::SlowReader { bytes_per_s });
             }
             35 => self.strike_for_a_while(Fault::ClockSkew { seconds: -30 }),
             36..38 => self.expire_token(),
@@ -162,6 +155,13 @@ impl World {
 
     fn strike_for_a_while(&mut self, fault: Fault) {
         let (sockets, lasts) = (self.some_sockets(), self.a_while());
+        self.strike(fault.on(sockets).lasting(lasts));
+    }
+
+    /// Longer than any limit, and nothing else goes wrong meanwhile.
+    fn strike_until_limits_run_out(&mut self, fault: Fault) {
+        let (sockets, lasts) = (self.some_sockets(), self.between(42_000, 60_000));
+        self.left_alone = lasts;
         self.strike(fault.on(sockets).lasting(lasts));
     }
 

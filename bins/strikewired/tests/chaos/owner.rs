@@ -6,15 +6,21 @@ use std::time::Duration;
 use rand::prelude::*;
 use strikewire_broker::{ConnEvent, WireBatch, WireOp};
 use strikewire_subscriptions::{Book, Config, Effect, Request, State};
-use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Slot};
+use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Segment, Slot};
 
 use crate::client::{Client, Row};
 use crate::users::{Claim, Users};
 use crate::world::{Setting, What, World};
 
-/// Without a packet for so long after its message, an instrument that others around it
-/// outpace is asked for once more.
+/// Without a packet for so long after its message, an instrument is asked for once more
+/// if others tick.
 const SILENCE: Duration = Duration::from_secs(8);
+
+/// The same for one that had packets.
+const LATER: Duration = Duration::from_secs(60);
+
+/// Of so many contracts one trades all the time.
+const ENOUGH: usize = 3;
 
 pub(crate) struct Desk {
     pub(crate) book: Book,
@@ -177,6 +183,10 @@ impl World {
                 }
                 Effect::Homed { slot, conn } => {
                     if let Some(row) = self.client.rows.get_mut(&slot) {
+                        if row.home != conn {
+                            // What came before came on another connection.
+                            row.heard = [None; 3];
+                        }
                         (row.home, row.next) = (conn, None);
                     }
                 }
@@ -215,21 +225,31 @@ impl World {
         }
     }
 
-    /// Stands for the gateway's: an instrument that stays silent while its connection
-    /// brings data is asked for once more.
+    /// Stands for the gateway's: an instrument that stays silent while others tick is
+    /// asked for once more.
     pub(crate) fn look_for_silence(&mut self) {
         let now = self.now.mono;
         let mut silent = Vec::new();
+        // Of very many some are quiet for long.
+        let later = if self.setting.is_large {
+            LATER * 10
+        } else {
+            LATER
+        };
+        let others = self.client.last_data.iter().max().copied().flatten();
         for (&slot, row) in &self.client.rows {
             let Some(wire) = self.desk.book.on_wire(slot) else {
                 continue;
             };
             let heard = row.heard[wire.mode as usize];
-            let others = self.client.last_data[wire.conn.index()];
-            if now.since(wire.since) > SILENCE
-                && heard.is_none_or(|heard| heard < wire.since)
-                && others.is_some_and(|others| others.since(wire.since) > SILENCE / 2)
-                && row.resent.is_none_or(|resent| now.since(resent) > SILENCE)
+            // The first packet may be the last one of an earlier subscription.
+            let (last, patience) = match heard.filter(|heard| *heard >= wire.since) {
+                Some(heard) => (heard, later),
+                None => (wire.since, SILENCE),
+            };
+            if now.since(last) > patience
+                && others.is_some_and(|others| others.since(last) > patience / 2)
+                && row.resent.is_none_or(|resent| now.since(resent) > patience)
             {
                 silent.push(slot);
             }
@@ -247,16 +267,17 @@ impl World {
         }
     }
 
-    /// Tells the machine where data is to be expected: where something has been on the
-    /// wire for a moment.
+    /// Tells the machine where data is to be expected: where an underlying or enough
+    /// contracts belong. One or two of those may well be quiet for a while.
     pub(crate) fn set_expectations(&mut self) {
         for at in 0..self.setting.connections {
             let conn = ConnId::from_index(at);
-            let expected =
-                self.desk.market_is_open
-                    && self.client.rows.iter().any(|(slot, row)| {
-                        row.home == conn && self.desk.book.on_wire(*slot).is_some()
-                    });
+            let there = self.client.rows.values().filter(|row| row.home == conn);
+            let weights = there.map(|row| match row.key.segment {
+                Segment::IdxI | Segment::NseEq => ENOUGH,
+                _ => 1,
+            });
+            let expected = self.desk.market_is_open && weights.sum::<usize>() >= ENOUGH;
             self.client
                 .fleet
                 .handle_expectation(self.now, conn, expected);

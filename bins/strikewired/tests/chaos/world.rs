@@ -58,7 +58,7 @@ impl Setting {
             given: if seed % 10 == 4 { 5 } else { 7 },
             has_bad_instrument: matches!(seed % 5, 2 | 4),
             is_large: false,
-            rounds: 3,
+            rounds: 2,
         }
     }
 
@@ -135,6 +135,8 @@ pub(crate) struct World {
     pub(crate) broker: Broker,
     /// Until when things may go wrong.
     pub(crate) troubled_until: Mono,
+    /// How long the latest fault is to be left alone.
+    pub(crate) left_alone: Duration,
     /// Events to the owner and batches to the driver keep their order.
     to_owner: Mono,
 }
@@ -177,6 +179,7 @@ impl World {
             client: Client::new(setting, seed, None, now),
             broker: Broker::new(setting, seed, script, now),
             troubled_until: Mono::default(),
+            left_alone: Duration::ZERO,
             to_owner: Mono::default(),
         };
         world.broker.choose_bad_instrument(&mut world.rng);
@@ -284,7 +287,7 @@ impl World {
             }
             What::Poll => {
                 self.poll_broker();
-                let every = if self.setting.is_large { 1_000 } else { 250 };
+                let every = if self.setting.is_large { 1_000 } else { 400 };
                 self.after(Duration::from_millis(every), What::Poll);
             }
             What::User => {
@@ -297,7 +300,9 @@ impl World {
             What::Fault => {
                 if self.is_troubled() {
                     self.something_goes_wrong();
-                    let wait = self.between(500, 15_000);
+                    let wait = self
+                        .between(500, 12_000)
+                        .max(core::mem::take(&mut self.left_alone));
                     self.after(wait, What::Fault);
                 }
             }

@@ -99,7 +99,9 @@ async fn when_the_token_ends_everything_comes_back_with_the_new_one_and_gaps_are
         .until("the token is refused", async || {
             let readiness = gateway.ok("/readyz").await;
             let reasons = readiness["reasons"].as_array().expect("reasons").clone();
-            reasons.iter().any(|reason| reason["code"] == "token_refused")
+            reasons
+                .iter()
+                .any(|reason| reason["code"] == "token_refused")
         })
         .await;
     assert!(sessions(&standin).is_empty());
@@ -185,7 +187,9 @@ async fn modes_converge_whatever_the_broker_makes_of_them() {
             gateway
                 .add(1, "RELIANCE", json!({"instrument_type": "EQUITY"}))
                 .await;
-            gateway.until("full", async || in_mode(share, Mode::Full)).await;
+            gateway
+                .until("full", async || in_mode(share, Mode::Full))
+                .await;
             gateway
                 .until("depth comes", async || {
                     let quotes = gateway.ok("/api/v2/subscriptions/RELIANCE").await;

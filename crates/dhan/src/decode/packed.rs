@@ -1,5 +1,6 @@
 use strikewire_broker::{Packed, PackedFull, PackedQuote, PackedTicker};
 use strikewire_types::PriceStep;
+use zerocopy::byteorder::little_endian::{F32, U32};
 
 use super::unix_seconds;
 use crate::split::Packet;
@@ -58,7 +59,7 @@ pub(crate) fn quote(packet: &wire::Quote, step: PriceStep) -> Option<PackedQuote
         packet.high,
         packet.low,
     ];
-    let [ltp, atp, day @ ..] = pack(numbers.map(|number| number.get()), step)?;
+    let [ltp, atp, day @ ..] = pack(numbers.map(F32::get), step)?;
     Some(quote!(packet, ltp, atp, day))
 }
 
@@ -83,12 +84,11 @@ pub(crate) fn full(packet: &wire::Full, step: PriceStep) -> Option<PackedFull> {
         l4.bid,
         l4.ask,
     ];
-    let [ltp, atp, open, close, high, low, book @ ..] =
-        pack(numbers.map(|number| number.get()), step)?;
+    let [ltp, atp, open, close, high, low, book @ ..] = pack(numbers.map(F32::get), step)?;
     let [b0, a0, b1, a1, b2, a2, b3, a3, b4, a4] = book;
     Some(PackedFull {
         quote: quote!(packet, ltp, atp, [open, close, high, low]),
-        oi: [packet.oi, packet.oi_high, packet.oi_low].map(|oi| oi.get()),
+        oi: [packet.oi, packet.oi_high, packet.oi_low].map(U32::get),
         prices: [[b0, a0], [b1, a1], [b2, a2], [b3, a3], [b4, a4]],
         quantities: [l0, l1, l2, l3, l4].map(|level| [level.bid_qty.get(), level.ask_qty.get()]),
         orders: [l0, l1, l2, l3, l4].map(|level| [level.bid_orders.get(), level.ask_orders.get()]),

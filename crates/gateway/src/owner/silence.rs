@@ -266,8 +266,8 @@ impl Owner {
 
     /// How long ago an instrument's last packet came, in real time, and in which mode.
     fn heard(&self, now: Now, key: InstrumentKey) -> Option<(Duration, Option<Mode>)> {
-        let quote = self.table.quote(key)?;
-        (quote.recv != Utc::default()).then(|| (self.real(now.utc.since(quote.recv)), quote.mode))
+        let (recv, mode) = self.table.heard(key)?;
+        Some((self.real(now.utc.since(recv)), mode))
     }
 
     /// Whether those next to an instrument tick: the strikes around a contract, others

@@ -1,8 +1,7 @@
 //! From what a broker says to the fields of a row.
 
 use strikewire_broker::{
-    DayPrices, DepthLevel, Full, Oi, PackedFull, PackedQuote, PackedTicker, Quote, Snapshot, Ticker,
-    Update,
+    DayPrices, DepthLevel, Full, Oi, Packed, PackedQuote, Quote, Snapshot, Ticker, Update,
 };
 use strikewire_quotes::{self as quotes, PackedDay, RowWriter};
 use strikewire_types::{Mode, PriceStep};
@@ -90,26 +89,24 @@ fn depth(row: &mut RowWriter<'_>, levels: &[DepthLevel; 5]) {
     }
 }
 
-/// As [`update`] does for a ticker, packed.
+/// The same as [`update`] for what is packed.
 #[inline(always)]
-pub(super) fn packed_ticker(row: &mut RowWriter<'_>, step: PriceStep, ticker: &PackedTicker) {
-    row.mode(Mode::Ticker);
-    row.packed_last(step, ticker.ltp, ticker.ltt);
-}
-
-/// As [`update`] does for a quote, packed.
-#[inline(always)]
-pub(super) fn packed_quote(row: &mut RowWriter<'_>, step: PriceStep, quote: &PackedQuote) {
-    row.mode(Mode::Quote);
-    packed_day(row, step, quote);
-}
-
-/// As [`update`] does for a full packet, packed.
-#[inline(always)]
-pub(super) fn packed_full(row: &mut RowWriter<'_>, step: PriceStep, full: &PackedFull) {
-    row.mode(Mode::Full);
-    packed_day(row, step, &full.quote);
-    row.packed_book(step, full.oi, &full.prices, &full.quantities, &full.orders);
+pub(super) fn packed(row: &mut RowWriter<'_>, step: PriceStep, packed: &Packed) {
+    match packed {
+        Packed::Ticker(said) => {
+            row.mode(Mode::Ticker);
+            row.packed_last(step, said.ltp, said.ltt);
+        }
+        Packed::Quote(said) => {
+            row.mode(Mode::Quote);
+            packed_day(row, step, said);
+        }
+        Packed::Full(said) => {
+            row.mode(Mode::Full);
+            packed_day(row, step, &said.quote);
+            row.packed_book(step, said.oi, &said.prices, &said.quantities, &said.orders);
+        }
+    }
 }
 
 #[inline(always)]

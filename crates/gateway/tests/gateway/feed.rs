@@ -16,6 +16,7 @@ use strikewire_gateway::{Gateway, MissingWhat, TicksRequest};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::play::{Run, SPOT, item, packet, settle};
+use crate::rest::Rest;
 
 const FIRST: ConnId = ConnId::from_index(0);
 const SECOND: ConnId = ConnId::from_index(1);
@@ -321,8 +322,11 @@ async fn a_fall_is_a_gap_of_each_instrument_until_it_ticks_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_tick_after_a_gap_is_asked_for_by_rest() {
-    let run = Run::default();
-    let rest = run.rest.clone();
+    let rest = Rest::answering_after(Duration::from_millis(10));
+    let run = Run {
+        rest: rest.clone(),
+        ..Run::default()
+    };
     on_stage(run, async |gateway, stage| {
         held(&gateway, &stage).await;
         let on_first: Vec<InstrumentKey> = stage
@@ -486,14 +490,15 @@ async fn readiness_says_what_the_account_lacks() {
             .act(Act::Notice(Notice::NoCredentials("807".into())))
             .await;
         assert_eq!(codes(), ["token_refused"]);
-        let expires_in = Some(Duration::from_secs(2 * 60 * 60));
+        let two_hours = Duration::from_secs(2 * 60 * 60);
+        let expires_in = Some(two_hours);
         stage
             .act(Act::Notice(Notice::Credentials { expires_in }))
             .await;
         assert_eq!(codes(), [""; 0]);
         let expires = gateway.ws_status().await.unwrap().token_expires_at.unwrap();
         let left = expires.since(gateway.clock().now().utc);
-        assert!(left <= expires_in.unwrap() && left > Duration::from_secs(7_190));
+        assert!(left <= two_hours && left > Duration::from_secs(7_190));
         tokio::time::sleep(Duration::from_secs(60 * 60 + 2)).await;
         assert_eq!(codes(), ["token_expiring"]);
         tokio::time::sleep(Duration::from_secs(60 * 60)).await;

@@ -85,32 +85,7 @@ impl<'a> RowWriter<'a> {
 
     fn price(&mut self, number: usize, price: Option<Price>) {
         let raw = price.map_or(0, Price::raw);
-        if self.head & WIDE == 0 {
-            let unit = unit(self.head);
-            if raw % unit == 0
-                && let Ok(small) = i32::try_from(raw / unit)
-            {
-                self.half(place(number), small.cast_unsigned());
-                return;
-            }
-            self.widen();
-        }
-        let raw = raw.cast_unsigned();
-        self.half(place(number), raw as u32);
-        self.half(wide_place(number), (raw >> 32) as u32);
-    }
-
-    /// Gives every price its upper half.
-    #[cold]
-    fn widen(&mut self) {
-        let unit = unit(self.head);
-        for number in 0..PRICES {
-            let small = half(self.words, place(number)).cast_signed();
-            let raw = (i64::from(small) * unit).cast_unsigned();
-            self.half(place(number), raw as u32);
-            self.half(wide_place(number), (raw >> 32) as u32);
-        }
-        self.head |= WIDE;
+        self.head = set_price(self.words, self.head, number, raw);
     }
 
     /// The mode of the packet that is written.
@@ -215,12 +190,6 @@ impl<'a> RowWriter<'a> {
         self.head & (FINE | WIDE) == if step.unit() == 1 { FINE } else { 0 }
     }
 
-    #[cold]
-    fn unpacked(&mut self, number: usize, step: PriceStep, packed: i32) {
-        let price = Price::from_raw(i64::from(packed) * step.unit());
-        self.price(number, Some(price));
-    }
-
     /// Last price, packed, and its time in Unix seconds, 0 for none. Changes neither when
     /// there is no price.
     #[inline(always)]
@@ -233,8 +202,7 @@ impl<'a> RowWriter<'a> {
         if self.keeps(step) {
             self.words.set(LAST, pair(ltp.cast_unsigned(), ltt));
         } else {
-            self.price(LTP, self.ltp);
-            self.half(LTT, ltt);
+            self.head = unpack_last(self.words, self.head, step, ltp, ltt);
         }
     }
 
@@ -242,36 +210,23 @@ impl<'a> RowWriter<'a> {
     /// stays as it is when there is none.
     #[inline(always)]
     pub fn packed_day(&mut self, step: PriceStep, day: PackedDay) {
-        let PackedDay {
-            open,
-            high,
-            low,
-            prev_close,
-            atp,
-            volume,
-            ltq,
-            total_buy_qty,
-            total_sell_qty,
-        } = day;
         if self.keeps(step) {
             let before = half(self.words, place(PREV_CLOSE)).cast_signed();
-            let close = if prev_close == 0 { before } else { prev_close };
-            self.words.set(DAY, prices(open, close));
-            self.words.set(DAY + 1, prices(high, low));
-            self.words.set(TRADED, pair(atp.cast_unsigned(), volume));
+            let close = match day.prev_close {
+                0 => before,
+                close => close,
+            };
+            self.words.set(DAY, prices(day.open, close));
+            self.words.set(DAY + 1, prices(day.high, day.low));
+            self.words
+                .set(TRADED, pair(day.atp.cast_unsigned(), day.volume));
         } else {
-            self.unpacked(OPEN, step, open);
-            self.unpacked(HIGH, step, high);
-            self.unpacked(LOW, step, low);
-            if prev_close != 0 {
-                self.unpacked(PREV_CLOSE, step, prev_close);
-            }
-            self.unpacked(ATP, step, atp);
-            self.half(VOLUME, volume);
+            self.head = unpack_day(self.words, self.head, step, day);
         }
-        self.words.set(TOTALS, pair(total_buy_qty, total_sell_qty));
+        self.words
+            .set(TOTALS, pair(day.total_buy_qty, day.total_sell_qty));
         self.head = self.head & FLAGS
-            | u64::from(ltq) << 32
+            | u64::from(day.ltq) << 32
             | KNOWS_LTQ
             | KNOWS_VOLUME
             | KNOWS_TOTAL_BUY
@@ -302,13 +257,80 @@ impl<'a> RowWriter<'a> {
                 self.words.set(LEVELS + index, prices(*bid, *ask));
             }
         } else {
-            for (index, [bid, ask]) in levels.iter().enumerate() {
-                self.unpacked(BOOK + 2 * index, step, *bid);
-                self.unpacked(BOOK + 2 * index + 1, step, *ask);
-            }
+            self.head = unpack_levels(self.words, self.head, step, *levels);
         }
         self.head |= KNOWS_OI | KNOWS_DEPTH;
     }
+}
+
+// What follows is not for the usual packet, and takes what it works on by value: a row that
+// is open then stays in registers.
+
+/// Sets a price of any size. What the first word will be after it.
+fn set_price(words: Row<'_>, mut head: u64, number: usize, raw: i64) -> u64 {
+    if head & WIDE == 0 {
+        let unit = unit(head);
+        if raw % unit == 0
+            && let Ok(small) = i32::try_from(raw / unit)
+        {
+            set_half(words, place(number), small.cast_unsigned());
+            return head;
+        }
+        head = widen(words, head);
+    }
+    set_wide(words, number, raw);
+    head
+}
+
+fn set_wide(words: Row<'_>, number: usize, raw: i64) {
+    let raw = raw.cast_unsigned();
+    set_half(words, place(number), raw as u32);
+    set_half(words, wide_place(number), (raw >> 32) as u32);
+}
+
+/// Gives every price its upper half.
+#[cold]
+fn widen(words: Row<'_>, head: u64) -> u64 {
+    for number in 0..PRICES {
+        let small = half(words, place(number)).cast_signed();
+        set_wide(words, number, i64::from(small) * unit(head));
+    }
+    head | WIDE
+}
+
+fn unpack(words: Row<'_>, head: u64, number: usize, step: PriceStep, packed: i32) -> u64 {
+    set_price(words, head, number, i64::from(packed) * step.unit())
+}
+
+#[cold]
+fn unpack_last(words: Row<'_>, head: u64, step: PriceStep, ltp: i32, ltt: u32) -> u64 {
+    set_half(words, LTT, ltt);
+    unpack(words, head, LTP, step, ltp)
+}
+
+#[cold]
+fn unpack_day(words: Row<'_>, mut head: u64, step: PriceStep, day: PackedDay) -> u64 {
+    for (number, packed) in [
+        (OPEN, day.open),
+        (HIGH, day.high),
+        (LOW, day.low),
+        (ATP, day.atp),
+    ] {
+        head = unpack(words, head, number, step, packed);
+    }
+    if day.prev_close != 0 {
+        head = unpack(words, head, PREV_CLOSE, step, day.prev_close);
+    }
+    set_half(words, VOLUME, day.volume);
+    head
+}
+
+#[cold]
+fn unpack_levels(words: Row<'_>, mut head: u64, step: PriceStep, levels: [[i32; 2]; DEPTH]) -> u64 {
+    for (index, packed) in levels.into_iter().flatten().enumerate() {
+        head = unpack(words, head, BOOK + index, step, packed);
+    }
+    head
 }
 
 /// What a packet says of the day, prices packed.

@@ -39,9 +39,16 @@ fn loom_nothing_that_was_put_is_missed() {
         table.bind(KEY, SLOT, PriceStep::PAISA, CONN);
         let feed = thread::spawn(move || {
             for price in [1, 2] {
-                let _ = writer.put(SLOT, KEY, PriceStep::PAISA, Utc::from_nanos(1), |row| {
-                    row.ltp(rupees(price));
-                });
+                let _ = writer.put(
+                    CONN,
+                    SLOT,
+                    KEY,
+                    PriceStep::PAISA,
+                    Utc::from_nanos(1),
+                    |row| {
+                        row.ltp(rupees(price));
+                    },
+                );
             }
             writer.settle(|_, _, _| ());
             writer

@@ -309,11 +309,11 @@ fn a_marked_slot_says_once_from_when_it_missed_something() {
     table.bind(key(2), Slot(1), PriceStep::PAISA, CONN);
     let mut put = |slot: u32, recv: i64| {
         let key = key(slot + 1);
-        let put = writer.put(Slot(slot), key, PriceStep::PAISA, at(recv), |row| {
+        let put = writer.put(CONN, Slot(slot), key, PriceStep::PAISA, at(recv), |row| {
             row.ltp(rupees(1));
         });
         writer.settle(|slot, _, wrote| panic!("{slot:?} {wrote:?}"));
-        put.resumed
+        put.unwrap().resumed
     };
     assert_eq!(put(0, 5), None);
     table.mark_gaps([Slot(0), Slot(1), Slot(7)]);
@@ -338,11 +338,13 @@ fn what_is_put_is_read_at_once_and_settled_together() {
     table.add_interest(Slot(0), Interest::fan(2));
     let step = PriceStep::PAISA;
     for price in [100, 111, 112] {
-        let put = writer.put(Slot(0), key(1), step, at(1), |row| row.ltp(rupees(price)));
-        assert_eq!(put, Put::default());
+        let put = writer.put(CONN, Slot(0), key(1), step, at(1), |row| {
+            row.ltp(rupees(price));
+        });
+        assert_eq!(put, Ok(Put::default()));
         assert_eq!(table.last(Slot(0), key(1)).unwrap().ltp, rupees(price));
     }
-    let _ = writer.put(Slot(1), key(2), step, at(1), |row| row.ltp(rupees(1)));
+    let _ = writer.put(CONN, Slot(1), key(2), step, at(1), |row| row.ltp(rupees(1)));
     table.drain_dirty(2, |slot| panic!("{slot:?} before it was settled"));
     let mut told = Vec::new();
     writer.settle(|slot, key, wrote| told.push((slot, key, wrote.crossed)));
@@ -362,8 +364,10 @@ fn so_many_puts_are_full() {
     let mut puts = 0;
     let mut put = |writer: &mut Writer| {
         puts += 1;
-        let put = writer.put(Slot(0), key(1), PriceStep::PAISA, at(1), |row| row.oi(puts));
-        put.full
+        let put = writer.put(CONN, Slot(0), key(1), PriceStep::PAISA, at(1), |row| {
+            row.oi(puts);
+        });
+        put.unwrap().full
     };
     while !put(&mut writer) {}
     let mut told = 0;
@@ -401,11 +405,11 @@ fn an_answer_fills_in_but_is_no_packet() {
     assert_eq!((quote.from_rest, quote.received()), (Some(at(5)), at(5)));
     assert_eq!(table.last(Slot(0), key(1)).unwrap().recv, at(5));
 
-    let put = writer.put(Slot(0), key(1), step, at(7), |row| {
+    let put = writer.put(CONN, Slot(0), key(1), step, at(7), |row| {
         row.mode(Mode::Ticker);
         row.ltp(rupees(121));
     });
-    assert_eq!(put.resumed, None, "the answer ended the gap");
+    assert_eq!(put.unwrap().resumed, None, "the answer ended the gap");
     assert_eq!(table.heard(key(1)), Some((at(7), Some(Mode::Ticker))));
     let quote = table.quote(key(1)).unwrap();
     assert_eq!((quote.recv, quote.mode), (at(7), Some(Mode::Ticker)));
@@ -465,20 +469,20 @@ fn packed_numbers_are_the_same_as_others() {
         for (slot, id) in [(0, 1), (1, 2)] {
             let bound = PriceStep::from_raw(bound_step);
             table.bind(key(id), Slot(slot), bound, CONN);
-            let _ = writer.put(Slot(slot), key(id), bound, at(1), |row| {
+            let _ = writer.put(CONN, Slot(slot), key(id), bound, at(1), |row| {
                 // With an odd price, neither a multiple of 0.01 nor small, the row is wide.
                 row.ltp(Price::from_raw(odd + (odd << 40)));
                 row.prev_close(rupees(3));
             });
         }
-        let _ = writer.put(Slot(0), key(1), step, at(2), |row| {
+        let _ = writer.put(CONN, Slot(0), key(1), step, at(2), |row| {
             row.mode(Mode::Full);
             row.packed_last(step, 10, 1_770_611_400);
             row.packed_day(step, day);
             row.packed_book(step, [50, 51, 0], &prices, &quantities, &orders);
         });
         let price = |packed: i32| Some(Price::from_raw(i64::from(packed) * step.unit()));
-        let _ = writer.put(Slot(1), key(2), step, at(2), |row| {
+        let _ = writer.put(CONN, Slot(1), key(2), step, at(2), |row| {
             row.mode(Mode::Full);
             row.ltp(price(10));
             row.ltt(ExchangeTime::from_seconds(1_770_611_400));
@@ -516,7 +520,7 @@ fn packed_numbers_are_the_same_as_others() {
         assert_eq!(packed.depth.unwrap()[4].ask, price(34));
 
         // No price and no close: what there was stays.
-        let _ = writer.put(Slot(0), key(1), step, at(3), |row| {
+        let _ = writer.put(CONN, Slot(0), key(1), step, at(3), |row| {
             row.packed_last(step, 0, 5);
             row.packed_day(
                 step,

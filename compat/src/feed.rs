@@ -1,15 +1,14 @@
-//! Frames of made-up packets, and a sink that keeps quotes as the gateway does.
+//! Frames of made-up packets, and a tick path that takes them as the gateway does.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use strikewire_broker::{Full, Gap, MarketState, Oi, Quote, Sink, Target, Ticker, Update};
 use strikewire_dhan::wire;
-use strikewire_quotes::{Accept, DepthLevel, RowWriter, Table, Writer, table};
-use strikewire_types::{ConnId, InstrumentKey, Now, PriceStep, Segment, Slot};
+use strikewire_gateway::TickPath;
+use strikewire_quotes::Table;
+use strikewire_types::{Clock, ConnId, InstrumentKey, PriceStep, Segment, Slot};
 use zerocopy::IntoBytes;
 
 /// Which packets.
@@ -37,7 +36,9 @@ impl Kind {
         }
     }
 
-    const fn len(self) -> usize {
+    /// Bytes of such a packet.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
         match self {
             Self::Ticker => wire::Ticker::LEN,
             Self::Quote => wire::Quote::LEN,
@@ -70,8 +71,8 @@ impl Frames {
         let mut rng = Pcg64::seed_from_u64(7);
         let mut order: Vec<InstrumentKey> = keys.iter().copied().cycle().take(packets).collect();
         order.shuffle(&mut rng);
-        let len = per_frame * kind.len();
-        let mut bytes = Vec::with_capacity(packets * kind.len());
+        let len = per_frame * kind.bytes();
+        let mut bytes = Vec::with_capacity(packets * kind.bytes());
         for key in order {
             push(&mut bytes, kind, key, &mut rng);
         }
@@ -83,6 +84,12 @@ impl Frames {
     #[must_use]
     pub const fn count(&self) -> usize {
         self.bytes.len() / self.len
+    }
+
+    /// All of them, one behind the other.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The `nth` frame.
@@ -157,123 +164,20 @@ fn push(bytes: &mut Vec<u8>, kind: Kind, key: InstrumentKey, rng: &mut Pcg64) {
     }
 }
 
-/// Writes quote rows, for the instruments it was made for and nobody who listens.
-#[derive(Debug)]
-pub struct RowSink {
-    table: Arc<Table>,
-    writer: Writer,
-    strangers: u64,
-}
-
-impl RowSink {
-    /// A table with a row for every key, all at home on `conn`.
-    #[must_use]
-    pub fn new(keys: &[InstrumentKey], conn: ConnId) -> Self {
-        let (table, writer) = table(keys.len());
-        for (slot, &key) in (0..).map(Slot).zip(keys) {
-            table.bind(key, slot, PriceStep::from_raw(500), conn);
-        }
-        Self {
-            table,
-            writer,
-            strangers: 0,
-        }
+/// The gateway's tick path, with a row for every key and nobody who listens. The key's rows
+/// lie in another order than their ids; each is at home on the connection that `home` says.
+#[must_use]
+pub fn tick_path(
+    keys: &[InstrumentKey],
+    connections: usize,
+    home: impl Fn(usize) -> ConnId,
+) -> (Arc<Table>, TickPath) {
+    let (table, writer) = strikewire_quotes::table(keys.len());
+    let mut slots: Vec<u32> = (0..).take(keys.len()).collect();
+    slots.shuffle(&mut Pcg64::seed_from_u64(8));
+    for (nth, (&key, &slot)) in keys.iter().zip(&slots).enumerate() {
+        table.bind(key, Slot(slot), PriceStep::from_raw(500), home(nth));
     }
-
-    /// The rows.
-    #[must_use]
-    pub const fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-}
-
-impl Sink for RowSink {
-    fn now(&self) -> Now {
-        Now::default()
-    }
-
-    #[inline]
-    fn resolve(&self, key: InstrumentKey) -> Option<Target> {
-        let (slot, step) = self.table.resolve(key)?;
-        Some(Target { key, slot, step })
-    }
-
-    #[inline]
-    fn apply(&mut self, conn: ConnId, target: &Target, at: Now, update: &Update) {
-        if self.writer.accepts(target.slot, conn) == Accept::Stranger {
-            self.strangers += 1;
-            return;
-        }
-        self.writer
-            .write(target.slot, target.key, at.utc, |row| fill(row, update));
-    }
-
-    fn market_state(&mut self, _: ConnId, _: Now, _: Segment, _: MarketState) {}
-
-    fn gap(&mut self, _: ConnId, _: Gap) {}
-
-    fn frame(&mut self, _: ConnId, _: Now, _: &Bytes) {}
-
-    fn undecoded(&mut self, _: ConnId, _: Now, _: u8, _: &[u8]) {}
-
-    fn turn_done(&mut self, _: Now) {}
-}
-
-fn fill(row: &mut RowWriter<'_>, update: &Update) {
-    match update {
-        Update::Ticker(ticker) => fill_ticker(row, ticker),
-        Update::Quote(quote) => fill_quote(row, quote),
-        Update::Full(Full { quote, oi, depth }) => {
-            fill_quote(row, quote);
-            fill_oi(row, oi);
-            for (level, side) in depth.iter().enumerate() {
-                row.depth(
-                    level,
-                    DepthLevel {
-                        bid: side.bid,
-                        bid_qty: side.bid_qty,
-                        bid_orders: side.bid_orders,
-                        ask: side.ask,
-                        ask_qty: side.ask_qty,
-                        ask_orders: side.ask_orders,
-                    },
-                );
-            }
-        }
-        Update::Oi(oi) => fill_oi(row, oi),
-        Update::PrevClose(close) => row.prev_close(close.price),
-        _ => {}
-    }
-}
-
-fn fill_ticker(row: &mut RowWriter<'_>, ticker: &Ticker) {
-    if ticker.ltp.is_some() {
-        row.ltp(ticker.ltp);
-        row.ltt(ticker.ltt);
-    }
-}
-
-fn fill_quote(row: &mut RowWriter<'_>, quote: &Quote) {
-    fill_ticker(row, &quote.ticker);
-    row.ltq(Some(quote.ltq));
-    row.atp(quote.atp);
-    row.volume(Some(quote.volume));
-    row.total_buy_qty(Some(quote.total_buy_qty));
-    row.total_sell_qty(Some(quote.total_sell_qty));
-    row.open(quote.day.open);
-    row.high(quote.day.high);
-    row.low(quote.day.low);
-    if quote.day.prev_close.is_some() {
-        row.prev_close(quote.day.prev_close);
-    }
-}
-
-fn fill_oi(row: &mut RowWriter<'_>, oi: &Oi) {
-    row.oi(Some(oi.oi));
-    if oi.high.is_some() {
-        row.oi_high(oi.high);
-    }
-    if oi.low.is_some() {
-        row.oi_low(oi.low);
-    }
+    let path = TickPath::detached(writer, Clock::system(), connections);
+    (table, path)
 }
