@@ -172,6 +172,7 @@ impl Limiter {
 
     /// What became of a place in the line.
     pub(super) fn poll(&mut self, now: Now, ticket: Ticket) -> Verdict {
+        self.turn_away(now);
         self.advance(now);
         if self.admitted.remove(&ticket) {
             return Verdict::Go;
@@ -243,6 +244,23 @@ impl Limiter {
         {
             health.rests = 0;
         }
+    }
+
+    /// Turns away whoever has waited for too long: those ahead went later than was
+    /// forecast, as timers are never early.
+    fn turn_away(&mut self, now: Now) {
+        let (max_wait, refused) = (self.limits.max_wait, &mut self.refused);
+        self.line.retain(|waiting| {
+            let in_time = now.mono <= waiting.latest;
+            if !in_time {
+                let refusal = Refusal {
+                    wait: max_wait + now.mono.since(waiting.latest),
+                    is_for_today: false,
+                };
+                refused.insert(waiting.ticket, refusal);
+            }
+            in_time
+        });
     }
 
     /// Admits whoever can go, in the order of the line.
