@@ -1,4 +1,4 @@
-use core::future::Future;
+use core::future::{Future, ready};
 use core::time::Duration;
 use std::path::Path;
 
@@ -12,49 +12,69 @@ use crate::{DayPrices, DepthLevel};
 /// broker's limits and lets calls wait. It tries again where that is safe and of use,
 /// within bounds; what it then returns is final.
 ///
+/// What a broker does not offer is left out: it is [`ReferenceError::Unsupported`].
+///
 /// # Cancel safety
 ///
 /// All calls: a dropped call may still have reached the broker, and has used up its
 /// share of the limits.
 pub trait Reference: Send + Sync + 'static {
     /// Instruments in one call of [`quotes`](Self::quotes).
-    fn quotes_per_call(&self) -> usize;
+    fn quotes_per_call(&self) -> usize {
+        1
+    }
 
     /// The latest quotes of instruments, at most
     /// [`quotes_per_call`](Self::quotes_per_call), with their tick sizes to round with.
     /// Instruments that the broker does not know are left out of the answer.
     fn quotes(
         &self,
-        wanted: &[(InstrumentKey, PriceStep)],
-    ) -> impl Future<Output = Result<Vec<Snapshot>, ReferenceError>> + Send;
+        _wanted: &[(InstrumentKey, PriceStep)],
+    ) -> impl Future<Output = Result<Vec<Snapshot>, ReferenceError>> + Send {
+        unsupported("quotes")
+    }
 
     /// The whole chain of an underlying and an expiry, by strike from the lowest.
     fn option_chain(
         &self,
-        underlying: InstrumentKey,
-        expiry: Expiry,
-    ) -> impl Future<Output = Result<ChainSnapshot, ReferenceError>> + Send;
+        _underlying: InstrumentKey,
+        _expiry: Expiry,
+    ) -> impl Future<Output = Result<ChainSnapshot, ReferenceError>> + Send {
+        unsupported("option chain")
+    }
 
     /// The expiries of an underlying's options, the soonest first.
     fn expiries(
         &self,
-        underlying: InstrumentKey,
-    ) -> impl Future<Output = Result<Vec<Expiry>, ReferenceError>> + Send;
+        _underlying: InstrumentKey,
+    ) -> impl Future<Output = Result<Vec<Expiry>, ReferenceError>> + Send {
+        unsupported("expiry list")
+    }
 
     /// Candles in order of their time. A time without trades has none. A long span is
     /// asked for in as many calls as the broker wants.
     fn candles(
         &self,
-        request: &CandleRequest,
-    ) -> impl Future<Output = Result<Vec<Candle>, ReferenceError>> + Send;
+        _request: &CandleRequest,
+    ) -> impl Future<Output = Result<Vec<Candle>, ReferenceError>> + Send {
+        unsupported("candles")
+    }
 
     /// Writes the broker's instrument master of the day to `into`, as the broker has
     /// it: whole, or not at all.
     fn instrument_master(
         &self,
-        layout: MasterLayout,
-        into: &Path,
-    ) -> impl Future<Output = Result<MasterFile, ReferenceError>> + Send;
+        _layout: MasterLayout,
+        _into: &Path,
+    ) -> impl Future<Output = Result<MasterFile, ReferenceError>> + Send {
+        unsupported("instrument master")
+    }
+}
+
+fn unsupported<T: Send>(
+    what: &'static str,
+) -> impl Future<Output = Result<T, ReferenceError>> + Send {
+    ready(Err(ReferenceError::Unsupported { what }))
 }
 
 /// What a broker says of one instrument when asked. Absent is unknown, never 0.
@@ -86,6 +106,28 @@ pub struct Snapshot {
     pub oi_low: Option<u32>,
     /// Five levels, the best first.
     pub depth: Option<[DepthLevel; 5]>,
+}
+
+impl Snapshot {
+    /// One that says nothing of `key`.
+    #[must_use]
+    pub fn new(key: InstrumentKey) -> Self {
+        Self {
+            key,
+            ltp: None,
+            ltt: None,
+            ltq: None,
+            atp: None,
+            volume: None,
+            total_buy_qty: None,
+            total_sell_qty: None,
+            day: DayPrices::default(),
+            oi: None,
+            oi_high: None,
+            oi_low: None,
+            depth: None,
+        }
+    }
 }
 
 /// A chain as a broker shows it.
@@ -336,45 +378,4 @@ impl ReferenceError {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoReference;
 
-impl Reference for NoReference {
-    fn quotes_per_call(&self) -> usize {
-        1
-    }
-
-    async fn quotes(
-        &self,
-        _wanted: &[(InstrumentKey, PriceStep)],
-    ) -> Result<Vec<Snapshot>, ReferenceError> {
-        Err(ReferenceError::Unsupported { what: "quotes" })
-    }
-
-    async fn option_chain(
-        &self,
-        _underlying: InstrumentKey,
-        _expiry: Expiry,
-    ) -> Result<ChainSnapshot, ReferenceError> {
-        Err(ReferenceError::Unsupported {
-            what: "option chain",
-        })
-    }
-
-    async fn expiries(&self, _underlying: InstrumentKey) -> Result<Vec<Expiry>, ReferenceError> {
-        Err(ReferenceError::Unsupported {
-            what: "expiry list",
-        })
-    }
-
-    async fn candles(&self, _request: &CandleRequest) -> Result<Vec<Candle>, ReferenceError> {
-        Err(ReferenceError::Unsupported { what: "candles" })
-    }
-
-    async fn instrument_master(
-        &self,
-        _layout: MasterLayout,
-        _into: &Path,
-    ) -> Result<MasterFile, ReferenceError> {
-        Err(ReferenceError::Unsupported {
-            what: "instrument master",
-        })
-    }
-}
+impl Reference for NoReference {}

@@ -291,27 +291,12 @@ mod tests {
             (InstrumentKey::new(Segment::IdxI, 13), STEP),
         ];
         let found = quotes(Answer::ok(body), &wanted).unwrap();
-        let nothing = |key| Snapshot {
-            key,
-            ltp: None,
-            ltt: None,
-            ltq: None,
-            atp: None,
-            volume: None,
-            total_buy_qty: None,
-            total_sell_qty: None,
-            day: DayPrices::default(),
-            oi: None,
-            oi_high: None,
-            oi_low: None,
-            depth: None,
-        };
         let untraded = Snapshot {
             volume: Some(0),
             oi: Some(0),
-            ..nothing(OPTION)
+            ..Snapshot::new(OPTION)
         };
-        assert_eq!(found, [nothing(RELIANCE), untraded]);
+        assert_eq!(found, [Snapshot::new(RELIANCE), untraded]);
     }
 
     #[test]

@@ -1,13 +1,9 @@
 use core::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use strikewire_broker::{
-    Candle, CandleRequest, ChainSnapshot, DayPrices, MasterFile, MasterLayout, NoReference,
-    Reference,
-};
-use strikewire_types::{Expiry, Segment};
+use strikewire_broker::Reference;
+use strikewire_types::Segment;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
@@ -69,50 +65,8 @@ impl Reference for Broker {
         };
         match failure {
             Some(error) => Err(error),
-            None => Ok(wanted.iter().map(|(key, _)| snapshot(*key)).collect()),
+            None => Ok(wanted.iter().map(|(key, _)| Snapshot::new(*key)).collect()),
         }
-    }
-
-    async fn option_chain(
-        &self,
-        underlying: InstrumentKey,
-        expiry: Expiry,
-    ) -> Result<ChainSnapshot, ReferenceError> {
-        NoReference.option_chain(underlying, expiry).await
-    }
-
-    async fn expiries(&self, underlying: InstrumentKey) -> Result<Vec<Expiry>, ReferenceError> {
-        NoReference.expiries(underlying).await
-    }
-
-    async fn candles(&self, request: &CandleRequest) -> Result<Vec<Candle>, ReferenceError> {
-        NoReference.candles(request).await
-    }
-
-    async fn instrument_master(
-        &self,
-        layout: MasterLayout,
-        into: &Path,
-    ) -> Result<MasterFile, ReferenceError> {
-        NoReference.instrument_master(layout, into).await
-    }
-}
-
-fn snapshot(key: InstrumentKey) -> Snapshot {
-    Snapshot {
-        key,
-        ltp: None,
-        ltt: None,
-        ltq: None,
-        atp: None,
-        volume: None,
-        total_buy_qty: None,
-        total_sell_qty: None,
-        day: DayPrices::default(),
-        oi: None,
-        oi_high: None,
-        oi_low: None,
-        depth: None,
     }
 }
 

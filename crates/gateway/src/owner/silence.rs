@@ -66,8 +66,6 @@ pub(super) struct Watch {
     counting: [usize; Segment::ALL.len()],
     /// By connection: the weight of open instruments, in this sweep so far.
     weights: Vec<u32>,
-    /// Instruments whose next look may ask again.
-    to_resend: Vec<InstrumentKey>,
 }
 
 impl Watch {
@@ -80,7 +78,6 @@ impl Watch {
             ticking: [0; Segment::ALL.len()],
             counting: [0; Segment::ALL.len()],
             weights: vec![0; connections],
-            to_resend: Vec::new(),
         }
     }
 
@@ -101,6 +98,28 @@ impl Watch {
             .filter(|missing| missing.what == MissingWhat::Data)
             .count();
         (silent, self.missing.len() - silent)
+    }
+
+    /// Takes note of a verdict; whether the instrument is to be asked for once more.
+    fn note(&mut self, now: Now, key: InstrumentKey, found: Verdict) -> bool {
+        let what = match found {
+            Verdict::Lacks(what) => what,
+            Verdict::Comes => {
+                self.forget(key);
+                return false;
+            }
+            Verdict::Unknown => return false,
+        };
+        let missing = self.missing.entry(key).or_insert_with(|| {
+            tracing::debug!(%key, ?what, "Nothing comes of a subscription");
+            Missing {
+                what,
+                since: now.utc,
+                resent: false,
+            }
+        });
+        missing.what = what;
+        !missing.resent
     }
 
     /// It is not subscribed any more.
@@ -176,9 +195,11 @@ impl Owner {
         }
         let from = self.watch.left.len().saturating_sub(self.watch.per_look);
         for key in self.watch.left.split_off(from) {
-            self.look_at(now, key);
+            if self.look_at(now, key) {
+                self.resend(now, key);
+            }
         }
-        self.resend(now);
+        self.settle(now);
     }
 
     /// A sweep has come to its end: what it counted holds until the next one has.
@@ -194,7 +215,8 @@ impl Owner {
         metrics::gauge!("strikewire_unconfirmed_modes").set(mode as f64);
     }
 
-    fn look_at(&mut self, now: Now, key: InstrumentKey) {
+    /// Whether it is to be asked for once more.
+    fn look_at(&mut self, now: Now, key: InstrumentKey) -> bool {
         let Some((on_wire, instrument)) = self
             .book
             .instrument(key)
@@ -203,7 +225,7 @@ impl Owner {
         else {
             // It is not on a wire: there is nothing to be missed.
             self.watch.forget(key);
-            return;
+            return false;
         };
         let class = self
             .calendar
@@ -225,43 +247,20 @@ impl Owner {
             got: heard.and_then(|(_, mode)| mode),
         };
         let found = judge(evidence, || self.neighbours_tick(now, class, &instrument));
-        self.note_verdict(now, key, found);
+        self.watch.note(now, key, found)
     }
-
-    fn note_verdict(&mut self, now: Now, key: InstrumentKey, found: Verdict) {
-        let what = match found {
-            Verdict::Lacks(what) => what,
-            Verdict::Comes => return self.watch.forget(key),
-            Verdict::Unknown => return,
+    /// Asks once more for what is missing of an instrument.
+    fn resend(&mut self, now: Now, key: InstrumentKey) {
+        let Some(slot) = self.book.instrument(key).map(|view| view.slot) else {
+            return;
         };
-        let missing = self.watch.missing.entry(key).or_insert_with(|| {
-            tracing::debug!(%key, ?what, "Nothing comes of a subscription");
-            Missing {
-                what,
-                since: now.utc,
-                resent: false,
-            }
-        });
-        missing.what = what;
-        if !missing.resent {
-            missing.resent = true;
-            self.watch.to_resend.push(key);
-        }
-    }
-
-    /// Asks once more for what is missing.
-    fn resend(&mut self, now: Now) {
-        let keys = core::mem::take(&mut self.watch.to_resend);
-        for key in keys {
-            let Some(slot) = self.book.instrument(key).map(|view| view.slot) else {
-                continue;
-            };
-            let cause = Arc::clone(&self.records.causes.ordered);
-            if self.change(&cause, |book, effects| book.resend(now, slot, effects)) {
-                metrics::counter!("strikewire_resends_total").increment(1);
+        let cause = Arc::clone(&self.records.causes.ordered);
+        if self.change(&cause, |book, effects| book.resend(now, slot, effects)) {
+            metrics::counter!("strikewire_resends_total").increment(1);
+            if let Some(missing) = self.watch.missing.get_mut(&key) {
+                missing.resent = true;
             }
         }
-        self.settle(now);
     }
 
     /// How long ago an instrument's last packet came, in real time, and in which mode.

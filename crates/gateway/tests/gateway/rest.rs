@@ -2,14 +2,10 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use strikewire_broker::{
-    Candle, CandleRequest, ChainSnapshot, DayPrices, MasterFile, MasterLayout, NoReference,
-    Reference, ReferenceError, Snapshot,
-};
-use strikewire_gateway::types::{ExchangeTime, Expiry, InstrumentKey, Price, PriceStep, Utc};
+use strikewire_broker::{NoReference, Reference, ReferenceError, Snapshot};
+use strikewire_gateway::types::{ExchangeTime, InstrumentKey, Price, PriceStep, Utc};
 
 /// Answers what the test tells it to; nothing at all unless told.
 #[derive(Clone, Default)]
@@ -39,14 +35,14 @@ impl Rest {
         let snapshot = Snapshot {
             ltp: Some(Price::from_f64(rupees).unwrap()),
             ltt: Some(ExchangeTime::from_seconds(at.as_seconds())),
-            ..blank(key)
+            ..Snapshot::new(key)
         };
         self.script.lock().unwrap().quotes.insert(key, snapshot);
     }
 
     /// Knows no more than the previous close of an instrument.
     pub(crate) fn knows_close(&self, key: InstrumentKey, rupees: f64) {
-        let mut snapshot = blank(key);
+        let mut snapshot = Snapshot::new(key);
         snapshot.day.prev_close = Some(Price::from_f64(rupees).unwrap());
         self.script.lock().unwrap().quotes.insert(key, snapshot);
     }
@@ -72,24 +68,6 @@ impl Rest {
     /// The instruments of every call so far.
     pub(crate) fn calls(&self) -> Vec<Vec<InstrumentKey>> {
         self.script.lock().unwrap().calls.clone()
-    }
-}
-
-fn blank(key: InstrumentKey) -> Snapshot {
-    Snapshot {
-        key,
-        ltp: None,
-        ltt: None,
-        ltq: None,
-        atp: None,
-        volume: None,
-        total_buy_qty: None,
-        total_sell_qty: None,
-        day: DayPrices::default(),
-        oi: None,
-        oi_high: None,
-        oi_low: None,
-        depth: None,
     }
 }
 
@@ -121,29 +99,5 @@ impl Reference for Rest {
                 Ok(wanted.iter().filter_map(known).collect())
             }
         }
-    }
-
-    async fn option_chain(
-        &self,
-        underlying: InstrumentKey,
-        expiry: Expiry,
-    ) -> Result<ChainSnapshot, ReferenceError> {
-        NoReference.option_chain(underlying, expiry).await
-    }
-
-    async fn expiries(&self, underlying: InstrumentKey) -> Result<Vec<Expiry>, ReferenceError> {
-        NoReference.expiries(underlying).await
-    }
-
-    async fn candles(&self, request: &CandleRequest) -> Result<Vec<Candle>, ReferenceError> {
-        NoReference.candles(request).await
-    }
-
-    async fn instrument_master(
-        &self,
-        layout: MasterLayout,
-        into: &Path,
-    ) -> Result<MasterFile, ReferenceError> {
-        NoReference.instrument_master(layout, into).await
     }
 }
