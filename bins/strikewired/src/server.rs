@@ -3,6 +3,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -174,13 +175,16 @@ impl Server {
         ));
 
         let stop = CancellationToken::new();
-        let api = Api::new(
-            gateway.clone(),
-            Metrics::new(metrics),
+        let api = Api::new(strikewire_api::Setup {
+            gateway: gateway.clone(),
+            metrics: Metrics::new(metrics),
             notes,
-            stop.clone(),
-            seed,
-        );
+            stop: stop.clone(),
+            run: seed,
+            access: Arc::default(),
+            settings: Arc::default(),
+            control: None,
+        });
         let listener = listener.tap_io(|socket| {
             let _ = socket.set_nodelay(true);
         });

@@ -18,6 +18,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod access;
 mod cursor;
 mod extract;
 mod metrics;
@@ -25,8 +26,11 @@ pub mod model;
 mod problem;
 mod rest;
 mod router;
+mod settings;
 mod stream;
 
+pub use access::{Access, Caller, Role};
 pub use metrics::Metrics;
 pub use problem::{Code, Problem};
-pub use router::{Api, router};
+pub use router::{Api, Setup, router};
+pub use settings::{Control, Http, Rates, Reloaded, Settings, Stream};

@@ -69,6 +69,22 @@ pub enum Code {
     StoreUnavailable,
     /// The server is starting or stopping.
     NotReady,
+    /// A key is missing, or nobody has it.
+    Unauthorized,
+    /// The key does not give the right to this.
+    Forbidden,
+    /// There is no such session, or it has ended.
+    UnknownSession,
+    /// The caller asks too often.
+    RateLimited,
+    /// There are as many clients of the stream as there may be.
+    TooManyClients,
+    /// A client of the stream would have more than one may.
+    LimitExceeded,
+    /// The request took too long.
+    Timeout,
+    /// The configuration has a mistake; nothing was changed.
+    InvalidConfig,
     /// A defect of the server.
     Internal,
 }
@@ -106,6 +122,14 @@ impl Code {
             Self::NotDurable => "not_durable",
             Self::StoreUnavailable => "store_unavailable",
             Self::NotReady => "not_ready",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::UnknownSession => "unknown_session",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyClients => "too_many_clients",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::Timeout => "timeout",
+            Self::InvalidConfig => "invalid_config",
             Self::Internal => "internal",
         }
     }
@@ -123,8 +147,12 @@ impl Code {
             | Self::UnknownInstrument
             | Self::NotSubscribed
             | Self::UnknownItem
-            | Self::UnknownSubscription => StatusCode::NOT_FOUND,
+            | Self::UnknownSubscription
+            | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -134,12 +162,15 @@ impl Code {
             | Self::Ambiguous
             | Self::InvalidPrice
             | Self::InvalidWidth
+            | Self::LimitExceeded
+            | Self::InvalidConfig
             | Self::QuotaExceeded => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::ForcedTooSoon => StatusCode::TOO_MANY_REQUESTS,
+            Self::ForcedTooSoon | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::PriceUnavailable
             | Self::CapacityExhausted
             | Self::NotDurable
             | Self::StoreUnavailable
+            | Self::TooManyClients
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -175,6 +206,14 @@ impl Code {
             Self::NotDurable => "The change could not be made durable",
             Self::StoreUnavailable => "The database could not be read",
             Self::NotReady => "The server is not ready",
+            Self::Unauthorized => "A key is needed",
+            Self::Forbidden => "The key does not allow this",
+            Self::UnknownSession => "There is no such session",
+            Self::RateLimited => "Too many requests",
+            Self::TooManyClients => "Too many clients",
+            Self::LimitExceeded => "It is more than one client may have",
+            Self::Timeout => "The request took too long",
+            Self::InvalidConfig => "The configuration has a mistake",
             Self::Internal => "The server made a mistake",
         }
     }

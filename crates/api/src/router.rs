@@ -2,6 +2,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::HeaderValue;
@@ -13,13 +14,34 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::rest::{self, admin, plan, subscriptions};
-use crate::{Code, Metrics, Problem, problem, stream};
+use crate::{Access, Caller, Code, Control, Metrics, Problem, Settings, problem, stream};
 
 /// Bytes of a request's body; a plan has a limit of its own, all others are far smaller.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// The longest request id that is taken over from a caller.
 const REQUEST_ID_LIMIT: usize = 128;
+
+/// What an interface is made of.
+#[derive(Debug)]
+pub struct Setup {
+    /// What is served.
+    pub gateway: Gateway,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// What is added to what readiness says.
+    pub notes: Vec<Reason>,
+    /// Ends the streams.
+    pub stop: CancellationToken,
+    /// Makes request ids of different runs differ.
+    pub run: u64,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Limits, which may be exchanged at any time.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// Takes a changed configuration; absent: there is none to take.
+    pub control: Option<Arc<dyn Control>>,
+}
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -28,27 +50,26 @@ pub struct Api {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) notes: Arc<[Reason]>,
     pub(crate) stop: CancellationToken,
+    pub(crate) access: Arc<Access>,
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) control: Option<Arc<dyn Control>>,
     run: u64,
     requests: Arc<AtomicU64>,
 }
 
 impl Api {
-    /// The interface of `gateway`. `notes` are added to what readiness says; `stop`
-    /// ends the streams; `run` makes request ids of different runs differ.
+    /// An interface of these parts.
     #[must_use]
-    pub fn new(
-        gateway: Gateway,
-        metrics: Metrics,
-        notes: Vec<Reason>,
-        stop: CancellationToken,
-        run: u64,
-    ) -> Self {
+    pub fn new(setup: Setup) -> Self {
         Self {
-            gateway,
-            metrics: Arc::new(metrics),
-            notes: notes.into(),
-            stop,
-            run,
+            gateway: setup.gateway,
+            metrics: Arc::new(setup.metrics),
+            notes: setup.notes.into(),
+            stop: setup.stop,
+            access: setup.access,
+            settings: setup.settings,
+            control: setup.control,
+            run: setup.run,
             requests: Arc::new(AtomicU64::new(0)),
         }
     }
@@ -83,6 +104,7 @@ pub fn router(api: Api) -> Router {
         )
         .route("/api/v2/admin/rebalance-ws", post(admin::rebalance))
         .route("/api/v2/admin/invalidate-expiry", post(admin::invalidate))
+        .route("/api/v2/admin/reload-config", post(admin::reload))
         .route("/api/v2/audit", get(admin::audit))
         .route("/api/v2/stream", get(stream::upgrade))
         .route("/healthz", get(rest::healthz))
@@ -92,6 +114,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), authenticate))
         .layer(middleware::from_fn_with_state(api.clone(), identify))
         .with_state(api)
 }
@@ -114,6 +137,17 @@ async fn identify(State(api): State<Api>, request: Request, next: Next) -> Respo
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// Finds out who asks.
+async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    match api.access.authenticate(None) {
+        Ok(caller) => {
+            request.extensions_mut().insert::<Caller>(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 // The signature that the layer asks for.

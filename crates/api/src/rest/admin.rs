@@ -11,7 +11,7 @@ use crate::extract::{self, Body, NoBody, Params};
 use crate::model::{
     AuditAnswer, AuditView, InvalidateAnswer, InvalidateRequest, RebalanceAnswer, UnsubscribeAnswer,
 };
-use crate::{Api, Code, Problem, cursor};
+use crate::{Api, Caller, Code, Problem, Reloaded, cursor};
 
 pub(crate) async fn ws_status(State(api): State<Api>) -> Answer<WsStatus> {
     Ok(Json(api.gateway.ws_status().await?))
@@ -34,6 +34,19 @@ pub(crate) async fn rebalance(State(api): State<Api>, _: NoBody) -> Answer<Rebal
         moved,
         ws_usage: api.gateway.status().await?.ws_usage,
     }))
+}
+
+pub(crate) async fn reload(State(api): State<Api>, caller: Caller, _: NoBody) -> Answer<Reloaded> {
+    caller.admin()?;
+    let Some(control) = api.control.clone() else {
+        let detail = "this server has no configuration to read again";
+        return Err(Problem::new(Code::NotFound, detail));
+    };
+    // Reads files.
+    let reloaded = super::blocking(move || control.reload()).await?;
+    reloaded
+        .map(Json)
+        .map_err(|mistake| Problem::new(Code::InvalidConfig, mistake))
 }
 
 pub(crate) async fn invalidate(

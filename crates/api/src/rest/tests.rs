@@ -243,7 +243,16 @@ impl Server {
         let metrics = Metrics::new(String::new);
         let stop = CancellationToken::new();
         Self {
-            api: Api::new(gateway.clone(), metrics, Vec::new(), stop, 1),
+            api: Api::new(crate::Setup {
+                gateway: gateway.clone(),
+                metrics,
+                notes: Vec::new(),
+                stop,
+                run: 1,
+                access: Arc::default(),
+                settings: Arc::default(),
+                control: None,
+            }),
             gateway,
             owner: tokio::spawn(owner),
         }
