@@ -64,7 +64,7 @@ pub enum Forced {
 ///
 /// A machine without IO. The owner shows it prices that leave its [band](Self::band)
 /// (it may show all) and acts on the [`Decision`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Follower {
     ladder: LadderId,
     width: Width,
@@ -76,7 +76,7 @@ pub struct Follower {
     forced_at: Option<Mono>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Calculation {
     price: Price,
     span: Span,
@@ -162,6 +162,21 @@ impl Follower {
         quality: PriceQuality,
     ) -> Decision {
         self.decide(registry, now, price, quality, false)
+    }
+
+    /// Whether it is calculated and a price would leave it as it is, window, band and all:
+    /// no need then to show it, where only the answer is of interest.
+    #[must_use]
+    pub fn holds(&self, price: Price, quality: PriceQuality) -> bool {
+        self.calculation.is_some_and(|last| match quality {
+            PriceQuality::Live => {
+                !last.provisional
+                    && self.jump.is_none()
+                    && self.believes(price)
+                    && !last.band.leaves(price)
+            }
+            PriceQuality::Stale => true,
+        })
     }
 
     /// Calculates again whatever the band says: its expiry was invalidated, or it

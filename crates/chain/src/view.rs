@@ -7,6 +7,7 @@ use crate::{Width, Window, at_the_money};
 /// Where the price of a calculation came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum PriceSource {
     /// The feed.
     Live,
@@ -35,6 +36,7 @@ pub struct ChainFacts {
 
 /// A chain as it is shown to users. Its fields serialise in this order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChainView {
     /// The underlying's symbol.
     pub symbol: String,
@@ -67,10 +69,12 @@ pub struct ChainView {
     /// The broker's order unit.
     pub lot_size: u32,
     /// How many strikes were asked for.
+    #[cfg_attr(feature = "openapi", schema(value_type = u16, minimum = 1, maximum = 1001))]
     pub width: Width,
     /// The strikes, ascending.
     pub strikes: Vec<Strike>,
-    /// The tokens of the contracts on each strike.
+    /// The tokens of the contracts on each strike, by the strike without trailing zeros.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Tokens<'static>>))]
     pub strikes_ce_pe: StrikeLegs,
     /// When it was calculated.
     pub calculated_at: Utc,
@@ -134,15 +138,20 @@ pub struct Legs {
     pub put: Option<String>,
 }
 
+/// The tokens of the contracts on one strike.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct Tokens<'a> {
+    /// The call's; absent when none is listed.
+    #[serde(rename = "CE", skip_serializing_if = "Option::is_none")]
+    call: Option<&'a str>,
+    /// The put's; absent when none is listed.
+    #[serde(rename = "PE", skip_serializing_if = "Option::is_none")]
+    put: Option<&'a str>,
+}
+
 impl Serialize for StrikeLegs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Tokens<'a> {
-            #[serde(rename = "CE", skip_serializing_if = "Option::is_none")]
-            call: Option<&'a str>,
-            #[serde(rename = "PE", skip_serializing_if = "Option::is_none")]
-            put: Option<&'a str>,
-        }
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for legs in &self.0 {
             let tokens = Tokens {

@@ -50,5 +50,5 @@ pub use interest::{CLASSES, Interest};
 pub use quote::{DEPTH, DepthLevel, LastPrice, Quote};
 pub use row::{PackedDay, RowWriter};
 pub use slot::Accept;
-pub use table::{Table, table};
+pub use table::{Mark, Table, table};
 pub use writer::{Entry, Put, Resumed, Stranger, Writer, Wrote};

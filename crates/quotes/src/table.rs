@@ -48,6 +48,14 @@ pub struct Table {
     pub(crate) dirty: [SlotSet; CLASSES],
 }
 
+/// One state of a row, see [`Table::mark`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    slot: Slot,
+    generation: u16,
+    version: u64,
+}
+
 /// Whose row it is: the key's 41 bits, and above them the slot's binding.
 #[inline]
 pub(crate) fn tag(key: InstrumentKey, generation: u16) -> u64 {
@@ -131,6 +139,20 @@ impl Table {
     pub fn quote(&self, key: InstrumentKey) -> Option<Quote> {
         let (slot, _) = self.resolve(key)?;
         self.read(slot, key)
+    }
+
+    /// What tells one state of `key`'s row from another; none when it has no slot. While it
+    /// stays the same, so does the [`quote`](Self::quote): who took the mark before reading
+    /// the quote knows later, for one cache line, whether to read it again.
+    #[must_use]
+    pub fn mark(&self, key: InstrumentKey) -> Option<Mark> {
+        let (slot, _) = self.resolve(key)?;
+        let state = self.slot(slot)?;
+        Some(Mark {
+            slot,
+            generation: state.generation(),
+            version: state.guard.version(),
+        })
     }
 
     /// The last price in the slot if it is `key`'s: one cache line, where

@@ -72,6 +72,13 @@ pub enum Error {
         /// What would have been accepted.
         expected: &'static str,
     },
+    /// The operating system gave no random bits.
+    #[error("the operating system gives no random bits for a key")]
+    Random {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A cursor that did not come from the same query.
     #[error("`{text}` is not a cursor of this query: take `next` of an earlier page of it")]
     Cursor {

@@ -1,5 +1,5 @@
-//! Keeps watchlists, claims, end-of-day markers, projections and the audit in SQLite or
-//! PostgreSQL.
+//! Keeps watchlists, claims, end-of-day markers, API keys, projections and the audit in
+//! SQLite or PostgreSQL.
 //!
 //! One [`Store`] is opened per process. [`Store::recover`] tells what is known;
 //! [`Store::start`] parts it into three:
@@ -20,6 +20,9 @@
 //! between groups: uses of items, projections, the audit. Its queue is bounded; what is
 //! dropped from the audit is told there by a [`Action::Gap`] record. A failure there
 //! alone is not an outcome; [`Stats::failing`] says it.
+//!
+//! **API keys** are made and revoked through [`Keys`], by any process, beside a running
+//! server; the server reads them by [`Reader::api_keys`].
 //!
 //! Times are kept to the microsecond. In SQLite times are RFC 3339 texts in UTC, dates
 //! `YYYY-MM-DD`, prices decimal texts; in PostgreSQL `TIMESTAMPTZ`, `DATE` and `NUMERIC`.
@@ -60,6 +63,7 @@
 mod audit;
 pub mod crash;
 mod error;
+mod keys;
 mod meters;
 mod model;
 mod options;
@@ -75,6 +79,7 @@ mod writer;
 
 pub use audit::{Action, AuditPage, AuditQuery, AuditRecord, AuditRow, Cursor};
 pub use error::Error;
+pub use keys::{KeyHash, KeyRecord, Keys, NewKey, Revoked, Role};
 pub use model::{
     AtmRow, Change, Item, ItemState, List, Outcome, Recovered, Seq, SubscriptionRow, Use,
 };

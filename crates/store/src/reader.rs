@@ -3,7 +3,7 @@ use strikewire_types::Utc;
 use crate::audit::Place;
 use crate::projections::actions;
 use crate::sql::{Pool, Row, Statement, Value};
-use crate::{AuditPage, AuditQuery, AuditRecord, AuditRow, Cursor, Error, text};
+use crate::{AuditPage, AuditQuery, AuditRecord, AuditRow, Cursor, Error, KeyRecord, keys, text};
 
 /// Answers queries beside the writer.
 #[derive(Debug, Clone)]
@@ -75,6 +75,21 @@ impl Reader {
             ..AuditQuery::default()
         })
         .await
+    }
+
+    /// All API keys there ever were, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer within two seconds or fails, and when a row
+    /// cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but the answer.
+    pub async fn api_keys(&self) -> Result<Vec<KeyRecord>, Error> {
+        let statement = keys::select(self.pool.dialect());
+        keys::read(&self.pool.fetch(statement, keys::DOING).await?)
     }
 
     /// Asks for one row more than the page has: it tells whether there is a next page.

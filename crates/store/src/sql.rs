@@ -410,12 +410,15 @@ impl Pool {
         })
     }
 
-    pub(crate) fn statement(&self, text: &'static str) -> Statement {
-        let dialect = match self {
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
-        };
-        Statement::new(dialect, text)
+        }
+    }
+
+    pub(crate) fn statement(&self, text: &'static str) -> Statement {
+        Statement::new(self.dialect(), text)
     }
 
     pub(crate) fn fetch(&self, statement: Statement, doing: &'static str) -> Answer<'_, Vec<Row>> {

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use strikewire_types::{Expiry, ParseError, Price};
@@ -13,6 +14,10 @@ use crate::{
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How often bringing the tables of a file up to date is tried.
+const MIGRATE_TRIES: u32 = 10;
+const MIGRATE_PAUSE: Duration = Duration::from_millis(50);
 
 /// An open database, with its tables up to date.
 pub struct Store {
@@ -42,8 +47,7 @@ impl Store {
     ///
     /// Not cancel safe: tables may be left half made, and the next start goes on.
     pub async fn open(options: &Options) -> Result<Self, Error> {
-        refuse_newer(&options.url).await?;
-        migrate(&options.url).await?;
+        prepare(&options.url).await?;
         let connection = Connection::open(&options.url).await?;
         let pool = Pool::new(&options.url)?;
         let last_item = last_item(&pool).await?;
@@ -251,6 +255,22 @@ fn read_item(list: List, row: &Row) -> Result<Item, Error> {
             .map(Price::from_raw),
         settled: columns.flag(16)?,
     })
+}
+
+/// Makes the tables or brings them up to date, unless a newer program wrote them.
+pub(crate) async fn prepare(url: &DatabaseUrl) -> Result<(), Error> {
+    refuse_newer(url).await?;
+    for _ in 1..MIGRATE_TRIES {
+        match migrate(url).await {
+            // PostgreSQL lets one after the other; in a file another process can be in the
+            // middle of the same change, and has made it a moment later.
+            Err(Error::Migrate { .. }) if matches!(url, DatabaseUrl::Sqlite(_)) => {
+                tokio::time::sleep(MIGRATE_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+    migrate(url).await
 }
 
 /// Makes the tables or brings them up to date, over a connection of its own.

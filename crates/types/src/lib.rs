@@ -24,6 +24,9 @@ mod clock;
 mod error;
 mod expiry;
 mod instrument;
+mod log_limit;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod price;
 mod subscription;
 mod time;
@@ -33,6 +36,7 @@ pub use clock::{Clock, ClockSpec};
 pub use error::ParseError;
 pub use expiry::{Expiry, ExpiryKind};
 pub use instrument::{Exchange, InstrumentKey, OptionType, SecurityId, Segment};
+pub use log_limit::LogLimit;
 pub use price::{Price, PriceStep, SCALE, Strike};
 pub use subscription::{ConnId, Epoch, Mode, Slot, Tier};
 pub use time::{ExchangeTime, IST_OFFSET_SECONDS, Mono, Now, Utc, ist_date, ist_time};

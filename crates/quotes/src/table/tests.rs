@@ -129,6 +129,32 @@ fn the_same_id_bound_again_starts_anew() {
 }
 
 #[test]
+fn a_mark_changes_with_every_write_and_binding() {
+    let (table, mut writer) = bound(2);
+    let mut seen = vec![table.mark(key(1)).unwrap()];
+    let mut changed = |table: &Table| {
+        let mark = table.mark(key(1)).unwrap();
+        assert_eq!(table.mark(key(1)), Some(mark), "nothing happened");
+        assert!(!seen.contains(&mark), "{mark:?}");
+        seen.push(mark);
+    };
+    for _ in 0..2 {
+        writer.write(Slot(0), key(1), at(5), |row| row.oi(7));
+        changed(&table);
+    }
+    // The row is empty now, though nobody wrote it.
+    table.unbind(key(1));
+    assert_eq!(table.mark(key(1)), None);
+    table.bind(key(1), Slot(0), PriceStep::PAISA, CONN);
+    assert_eq!(table.quote(key(1)), None);
+    changed(&table);
+    table.unbind(key(1));
+    table.bind(key(1), Slot(1), PriceStep::PAISA, CONN);
+    changed(&table);
+    assert_eq!(table.mark(key(2)), None);
+}
+
+#[test]
 fn home_moves_with_the_first_packet_of_the_new_side() {
     let (table, mut writer) = bound(1);
     assert_eq!(writer.accepts(Slot(0), CONN), Accept::Home);
@@ -218,9 +244,9 @@ fn only_the_classes_that_want_a_slot_get_it() {
         table.drain_dirty(class, |slot| slots.push(slot.0));
         slots
     };
-    assert_eq!(drained(0), []);
+    assert_eq!(drained(0), [0; 0]);
     assert_eq!(drained(1), [3, 150]);
-    assert_eq!(drained(1), []);
+    assert_eq!(drained(1), [0; 0]);
     assert_eq!(drained(4), [150]);
     table.remove_interest(Slot(150), Interest::fan(1));
     writer.write(Slot(150), key(1), at(1), |row| row.ltp(rupees(1)));

@@ -5,4 +5,5 @@ mod behind;
 mod common;
 mod failure;
 mod items;
+mod keys;
 mod versions;

@@ -102,7 +102,7 @@ impl Run {
         }
         let surplus = |n: usize| loads[n].saturating_sub(shares[n]);
         let fewest: usize = (0..CONNECTIONS).map(surplus).sum();
-        let is_full = self.config.total == loads.iter().sum();
+        let is_full = self.config.total == loads.iter().sum::<usize>();
         let moved = self.book.rebalance(self.now, &mut self.effects);
         self.evens_out = true;
         self.read(seen);
