@@ -1,3 +1,4 @@
+use core::fmt;
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,13 +11,13 @@ use strikewire_types::ClockSpec;
 /// With no arguments everything is embedded: a stand-in for the broker on a loopback
 /// socket, and a generated instrument master of the day. A flag wins over its
 /// environment variable, which wins over the configuration file.
-#[derive(Debug, Clone, Default, Parser)]
+#[derive(Clone, Default, Parser)]
 #[command(name = "strikewired", version, about)]
 pub struct Args {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "STRIKEWIRE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Address to serve REST and the stream on; a loopback one.
+    /// Address to serve REST and the stream on; without API keys a loopback one.
     #[arg(long, value_name = "ADDR", env = "STRIKEWIRE_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Where state is kept; one process per directory.
@@ -49,6 +50,21 @@ pub struct Args {
     /// Print the configuration in force and exit.
     #[arg(long)]
     pub print_config: bool,
+}
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Args")
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("instruments", &self.instruments)
+            .field("broker", &self.broker)
+            .field("clock", &self.clock)
+            .field("print_config", &self.print_config)
+            // The addresses may have passwords in them.
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where market data comes from.

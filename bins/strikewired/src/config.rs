@@ -1,4 +1,8 @@
+mod changes;
 mod file;
+mod interface;
+mod ranges;
+mod read;
 
 use core::net::SocketAddr;
 use core::str::FromStr;
@@ -8,6 +12,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail, ensure};
 use jiff::civil::Time;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use strikewire_api::Settings;
 use strikewire_dhan::{BudgetConfig, TokenSource};
 use strikewire_dhan_sim::market::MarketConfig;
 use strikewire_gateway::calendar::Calendar;
@@ -24,7 +30,11 @@ pub const SAMPLE: &str = include_str!("../strikewire.toml");
 /// The configuration in force, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What it was made of, to make it again.
+    args: Args,
     file: File,
+    settings: Settings,
+    log: String,
     clock: Option<ClockSpec>,
     gateway: strikewire_gateway::Config,
     database: Option<DatabaseUrl>,
@@ -41,7 +51,7 @@ impl Config {
     /// sense; the message names the place and what is accepted.
     pub fn load(args: &Args) -> anyhow::Result<Self> {
         let mut file = match &args.config {
-            Some(path) => read(path)?,
+            Some(path) => read::read(path)?,
             None => File::default(),
         };
         if let Some(listen) = args.listen {
@@ -68,69 +78,30 @@ impl Config {
         if let Some(clock) = &args.clock {
             file.clock = Some(clock.to_string());
         }
-        Self::validate(file)
+        Ok(Self {
+            args: args.clone(),
+            ..Self::validate(file)?
+        })
+    }
+
+    /// The same, of what file and environment hold by now.
+    pub(crate) fn again(&self) -> anyhow::Result<Self> {
+        Self::load(&self.args)
     }
 
     fn validate(file: File) -> anyhow::Result<Self> {
-        ensure!(
-            file.listen.ip().is_loopback(),
-            "listen = {}: without API keys only a loopback address is served, such as 127.0.0.1:8080",
-            file.listen
-        );
-        ensure!(
-            (1..=64).contains(&file.workers),
-            "workers = {}: expected 1 to 64",
-            file.workers
-        );
-        ensure!(
-            (2_000..=400_000).contains(&file.sim.rows),
-            "sim.rows = {}: expected 2000 to 400000",
-            file.sim.rows
-        );
-        ensure!(
-            (1..=36_500).contains(&file.store.retention_days),
-            "store.retention_days = {}: expected 1 to 36500",
-            file.store.retention_days
-        );
-        ensure!(
-            file.store.audit_queue > 0,
-            "store.audit_queue = 0: expected at least 1 record"
-        );
-        ensure!(
-            file.chain.pre_open_lead_s <= 900,
-            "chain.pre_open_lead_s = {}: expected 0 to 900 seconds",
-            file.chain.pre_open_lead_s
-        );
-        ensure!(
-            (0.0..=0.05).contains(&file.sim.volatility),
-            "sim.volatility = {}: expected 0 to 0.05 of the price per minute",
-            file.sim.volatility
-        );
-        ensure!(
-            (0.0..=100.0).contains(&file.sim.rate),
-            "sim.rate = {}: expected a multiple from 0 to 100",
-            file.sim.rate
-        );
-        ensure!(
-            (1..=65_536).contains(&file.stream.client_queue),
-            "stream.client_queue = {}: expected 1 to 65536 messages",
-            file.stream.client_queue
-        );
-        ensure!(
-            (1..=10_000).contains(&file.dhan.connect_burst),
-            "dhan.connect_burst = {}: expected 1 to 10000 attempts",
-            file.dhan.connect_burst
-        );
-        ensure!(
-            (1..=3_600).contains(&file.dhan.connect_refill_s),
-            "dhan.connect_refill_s = {}: expected 1 to 3600 seconds",
-            file.dhan.connect_refill_s
-        );
-        ensure!(
-            file.dhan.connect_spacing_ms <= 60_000,
-            "dhan.connect_spacing_ms = {}: expected 0 to 60000 milliseconds",
-            file.dhan.connect_spacing_ms
-        );
+        ranges::check(&settings_of(&file)?)?;
+        for (key, url) in [
+            ("dhan.feed_url", &file.dhan.feed_url),
+            ("dhan.api_url", &file.dhan.api_url),
+            ("dhan.master_url", &file.dhan.master_url),
+        ] {
+            // Shown in logs and by --print-config, so there must be nothing secret in it.
+            ensure!(
+                !url.contains(['@', '?', '#']),
+                "{key}: expected an address without user name, password or query"
+            );
+        }
         let clock = file
             .clock
             .as_deref()
@@ -170,7 +141,6 @@ impl Config {
                 .enumerate()
                 .map(|(at, rule)| rule.rule(at))
                 .collect::<anyhow::Result<_>>()?,
-            client_queue: file.stream.client_queue,
             ..Default::default()
         };
         let database = file
@@ -181,7 +151,13 @@ impl Config {
             .context("database")?;
         let reload_at = time_of_day("master.reload_at", &file.master.reload_at)?;
         let calendar = calendar(&file)?;
+        let settings = interface::settings(&file)?;
+        interface::check_tls(&file.tls)?;
+        let log = interface::directives(&file.log)?;
         Ok(Self {
+            args: Args::default(),
+            settings,
+            log,
             file,
             clock,
             gateway,
@@ -204,6 +180,30 @@ impl Config {
     #[must_use]
     pub const fn workers(&self) -> usize {
         self.file.workers
+    }
+
+    /// Limits and origins of the interface.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    /// The files of the interface's certificate and its private key, in PEM; none without
+    /// TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        let tls = &self.file.tls;
+        Some((tls.certificate.as_deref()?, tls.key.as_deref()?))
+    }
+
+    /// Levels of logs, the way `RUST_LOG` has them.
+    pub(crate) fn log_directives(&self) -> &str {
+        &self.log
+    }
+
+    /// What logs look like.
+    pub(crate) const fn log_format(&self) -> LogFormat {
+        self.file.log.format
     }
 
     pub(crate) const fn listen(&self) -> SocketAddr {
@@ -253,7 +253,8 @@ impl Config {
     }
 
     /// How the database is kept.
-    pub(crate) fn store(&self) -> strikewire_store::Options {
+    #[must_use]
+    pub fn store(&self) -> strikewire_store::Options {
         let url = self
             .database
             .clone()
@@ -334,6 +335,43 @@ impl Config {
     }
 }
 
+/// From when on something is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// What logs look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Human,
+    Json,
+}
+
 /// Where a broker is.
 #[derive(Debug)]
 pub(crate) struct Urls {
@@ -362,111 +400,10 @@ fn calendar(file: &File) -> anyhow::Result<Calendar> {
     Ok(calendar)
 }
 
-fn read(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("the configuration {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("the configuration {}", path.display()))
+/// All of a file as a table, secrets masked.
+fn settings_of(file: &File) -> anyhow::Result<toml::Table> {
+    toml::Table::try_from(file).context("the configuration")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sample_holds_the_defaults() {
-        let sample: File = toml::from_str(SAMPLE).unwrap();
-        assert_eq!(sample, File::default());
-        // Every key of the defaults is shown.
-        let keys = |text: &str| {
-            let value: toml::Table = toml::from_str(text).unwrap();
-            let mut keys = Vec::new();
-            for (name, value) in value {
-                match value {
-                    toml::Value::Table(table) => {
-                        keys.extend(table.keys().map(|key| format!("{name}.{key}")));
-                    }
-                    _ => keys.push(name),
-                }
-            }
-            keys
-        };
-        let defaults = toml::to_string(&File::default()).unwrap();
-        assert_eq!(keys(SAMPLE), keys(&defaults));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
-        let check = |text: &str, expected: &str| {
-            let error = match toml::from_str::<File>(text) {
-                Ok(file) => format!("{:#}", Config::validate(file).unwrap_err()),
-                Err(error) => error.to_string(),
-            };
-            assert!(error.contains(expected), "{text}: {error}");
-        };
-        check("listen = '0.0.0.0:8080'", "loopback");
-        check("lisen = '127.0.0.1:8080'", "lisen");
-        check("[chain]\nwidth_stock = 24", "width_stock");
-        check("[sim]\nvolatility = -1.0", "sim.volatility");
-        check("clock = 'noon'", "clock");
-        check("broker = 'zerodha'", "zerodha");
-        check("[dhan]\nconnect_burst = 0", "dhan.connect_burst");
-        check("[dhan]\nconnect_refill_s = 0", "dhan.connect_refill_s");
-        check(
-            "[dhan]\nconnect_spacing_ms = 600000",
-            "dhan.connect_spacing_ms",
-        );
-        check("[stream]\nclient_queue = 0", "stream.client_queue");
-        check("[store]\nretention_days = 0", "store.retention_days");
-        check("[master]\nreload_at = 'dawn'", "master.reload_at");
-        check("[eod]\nat = '25:00'", "eod.at");
-        check("database = 'mysql://u:hunter2@h/d'", "postgres://");
-        let rule = "[[tier_b]]\ncontracts = 'options'\nsymbols = ['NIFTY']\n";
-        check(&format!("{rule}width = 100"), "tier_b[0].width");
-        check(&format!("{rule}exchange = 'NYSE'"), "tier_b[0].exchange");
-        check(
-            "[[tier_b]]\ncontracts = 'options'\nsymbols = []",
-            "tier_b[0].symbols",
-        );
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("strikewire.toml");
-        std::fs::write(&path, "listen = '127.0.0.1:1111'\nworkers = 3\n").unwrap();
-        let args = Args {
-            config: Some(path),
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 2222))),
-            ..Args::default()
-        };
-        let config = Config::load(&args).unwrap();
-        assert_eq!(config.listen().port(), 2222);
-        assert_eq!(config.workers(), 3);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_panics(text in ".*") {
-            if let Ok(file) = toml::from_str::<File>(&text) {
-                let _ = Config::validate(file);
-            }
-        }
-
-        #[test]
-        fn no_value_panics(key in "[a-z_]{1,20}", value in "[-0-9.a-z'\"\\[\\]]{0,12}") {
-            if let Ok(file) = toml::from_str::<File>(&format!("[dhan]\n{key} = {value}")) {
-                let _ = Config::validate(file);
-            }
-        }
-
-        #[test]
-        fn no_number_panics(connections: usize, per_connection: usize, width: u16, ttl: u64) {
-            let mut file = File::default();
-            file.dhan.connections = connections;
-            file.dhan.per_connection = per_connection;
-            file.chain.width_stock = width;
-            file.chain.ttl_s = ttl;
-            let _ = Config::validate(file);
-        }
-    }
-}
+mod tests;

@@ -9,11 +9,14 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+mod access;
 mod args;
 mod config;
 mod lock;
 pub mod logging;
 mod master;
+mod meters;
+mod reload;
 mod server;
 mod standin;
 mod threads;
@@ -21,4 +24,6 @@ mod threads;
 pub use args::{Args, Broker};
 pub use config::{Config, SAMPLE};
 pub use lock::DataDir;
+pub use meters::Recorder;
+pub use reload::{Hangups, ReloadTls, Reloader};
 pub use server::{Server, interrupted};

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use metrics_exporter_prometheus::PrometheusBuilder;
-use strikewired::{Args, Config, Server, logging};
+use strikewired::{Args, Config, Hangups, Recorder, Server, logging};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,16 +24,19 @@ fn run(args: &Args) -> anyhow::Result<()> {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    logging::init();
+    logging::init(&config)?;
     // Fails only when a provider is there already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let recorder = PrometheusBuilder::new().install_recorder()?;
+    let recorder = Recorder::install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(config.workers())
         .build()?;
     let done = runtime.block_on(async {
+        let hangups = Hangups::catch()?;
+        tokio::spawn(recorder.clone().keep());
         let server = Server::start(config, move || recorder.render()).await?;
+        tokio::spawn(hangups.reload(server.control()));
         eprint!("{}", server.banner());
         server.run_until(strikewired::interrupted()).await
     });

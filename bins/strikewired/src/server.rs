@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
-use strikewire_api::{Api, Metrics};
+use arc_swap::ArcSwap;
+use strikewire_api::{Access, Api, Control, Door, Metrics, Tls};
 use strikewire_dhan::{DhanFeed, DhanRest, FeedConfig, RestConfig, TokenSource};
 use strikewire_dhan_sim::SimHandle;
 use strikewire_gateway::{Gateway, Parts, Reason, Setup};
@@ -18,9 +18,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Urls;
+use crate::reload::{ReloadTls, Reloader};
 use crate::standin::Standin;
 use crate::threads::{die, vital};
-use crate::{Broker, Config, DataDir, master};
+use crate::{Broker, Config, DataDir, access, master};
 
 /// Everything must have ended this long after a stop was asked for.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -37,7 +38,11 @@ pub struct Server {
     instruments: PathBuf,
     clock: Clock,
     stop: CancellationToken,
-    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    access: Arc<Access>,
+    tls: Option<Arc<Tls>>,
+    control: Arc<dyn Control>,
+    http: tokio::task::JoinHandle<()>,
+    keys: tokio::task::JoinHandle<()>,
     hub: tokio::task::JoinHandle<()>,
     desk: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
@@ -54,8 +59,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the data directory is in use, the instrument master cannot be loaded or
-    /// the address is taken.
+    /// When the data directory is in use, the instrument master cannot be loaded, the
+    /// certificate cannot be used, the address is taken, or it is a public one and there
+    /// are no API keys.
     ///
     /// # Cancel safety
     ///
@@ -83,6 +89,23 @@ impl Server {
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let data_dir = DataDir::lock(config.data_dir())?;
+        let settings = Arc::new(ArcSwap::from_pointee(config.settings()));
+        let tls = config
+            .tls()
+            .map(|(certificate, key)| Tls::load(certificate, key).map(Arc::new))
+            .transpose()
+            .context("tls")?;
+        let options = config.store();
+        let database = options.url.to_string();
+        let store = Store::open(&options)
+            .await
+            .with_context(|| format!("the database {database}"))?;
+        let access = Arc::new(Access::of(store.reader()));
+        access
+            .refresh()
+            .await
+            .with_context(|| format!("the database {database}"))?;
+        access::check_address(&config, &access, tls.is_some())?;
         let listener = TcpListener::bind(config.listen())
             .await
             .with_context(|| format!("listen = {}", config.listen()))?;
@@ -102,11 +125,6 @@ impl Server {
             );
         }
         let (registry, instruments) = source.load(now)?;
-        let options = config.store();
-        let database = options.url.to_string();
-        let store = Store::open(&options)
-            .await
-            .with_context(|| format!("the database {database}"))?;
         let recovered = store
             .recover()
             .await
@@ -126,6 +144,7 @@ impl Server {
             }
         };
 
+        let stats = feed.stats();
         let gateway_config = strikewire_gateway::Config {
             seed,
             ..config.gateway().clone()
@@ -175,22 +194,33 @@ impl Server {
         ));
 
         let stop = CancellationToken::new();
+        let reload_tls = tls.clone().map(|tls| -> ReloadTls {
+            Box::new(move || tls.reload().map_err(|error| error.to_string()))
+        });
+        let control: Arc<dyn Control> =
+            Arc::new(Reloader::new(&config, Arc::clone(&settings), reload_tls));
+        let metrics = move || {
+            crate::meters::show_feed(&stats);
+            metrics()
+        };
         let api = Api::new(strikewire_api::Setup {
             gateway: gateway.clone(),
             metrics: Metrics::new(metrics),
             notes,
             stop: stop.clone(),
             run: seed,
-            access: Arc::default(),
-            settings: Arc::default(),
-            control: None,
+            access: Arc::clone(&access),
+            settings: Arc::clone(&settings),
+            control: Some(Arc::clone(&control)),
         });
-        let listener = listener.tap_io(|socket| {
-            let _ = socket.set_nodelay(true);
-        });
-        let serve = axum::serve(listener, strikewire_api::router(api))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let http = tokio::spawn(async move { serve.await });
+        let door = Door {
+            settings: Arc::clone(&settings),
+            tls: tls.clone(),
+            stop: stop.clone(),
+        };
+        let router = strikewire_api::router(api);
+        let http = tokio::spawn(strikewire_api::serve(listener, router, door));
+        let keys = tokio::spawn(access::keep(Arc::clone(&access), settings, clock));
 
         Ok(Self {
             gateway,
@@ -199,7 +229,11 @@ impl Server {
             instruments,
             clock,
             stop,
+            access,
+            tls,
+            control,
             http,
+            keys,
             hub,
             desk,
             keeper,
@@ -226,6 +260,18 @@ impl Server {
     #[must_use]
     pub const fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Takes a changed configuration.
+    #[must_use]
+    pub fn control(&self) -> Arc<dyn Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub const fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// What a person who started it wants to know.
@@ -262,14 +308,30 @@ impl Server {
         };
         let _ = writeln!(text, "  database     {}", self.database);
         let _ = writeln!(text, "  clock        {}", self.clock.now().utc);
-        let _ = writeln!(text, "  REST         http://{addr}/api/v2/");
-        let _ = writeln!(text, "  stream       ws://{addr}/api/v2/stream");
-        let _ = writeln!(text, "  readiness    http://{addr}/readyz");
-        let _ = writeln!(text, "  metrics      http://{addr}/metrics");
+        let (http, ws) = match self.tls {
+            Some(_) => ("https", "wss"),
+            None => ("http", "ws"),
+        };
+        let _ = writeln!(text, "  REST         {http}://{addr}/api/v2/");
+        let _ = writeln!(text, "  stream       {ws}://{addr}/api/v2/stream");
+        let _ = writeln!(text, "  pages        {http}://{addr}/docs");
+        let _ = writeln!(text, "  readiness    {http}://{addr}/readyz");
+        let _ = writeln!(text, "  metrics      {http}://{addr}/metrics");
+        let header = if self.access.keys_on() {
+            let keys = self.access.active_keys();
+            let _ = writeln!(text, "  access       with API keys, {keys} active");
+            "-H \"Authorization: Bearer $STRIKEWIRE_API_KEY\" "
+        } else {
+            let _ = writeln!(
+                text,
+                "  access       without API keys: this machine only, and everybody is admin; \
+                 `strikewire auth new-key` makes one"
+            );
+            ""
+        };
         let _ = writeln!(
             text,
-            "  access       without API keys: this machine only, and everybody is admin\n\n\
-             Try: curl -s 'http://{addr}/api/v2/option-chain/NIFTY?width=5'\n"
+            "\nTry: curl -s {header}'{http}://{addr}/api/v2/option-chain/NIFTY?width=5'\n"
         );
         text
     }
@@ -317,6 +379,7 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("Stopping");
         self.keeper.abort();
+        self.keys.abort();
         self.stop.cancel();
         self.gateway.stop().await;
         let standin = self.standin;

@@ -3,7 +3,7 @@
 use core::fmt::Display;
 use core::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strikewire_gateway::types::{Price, Utc};
+use utoipa::ToSchema;
 
 use crate::{Code, Problem, cursor};
 
@@ -36,7 +37,8 @@ impl<S: Send + Sync, T: Fields> FromRequest<S> for Body<T> {
 }
 
 /// The body of a request that has nothing to say: none, or an empty object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NoBody {}
 
 impl Fields for NoBody {
@@ -79,7 +81,18 @@ fn require_json(request: &Request) -> Result<(), Problem> {
     ))
 }
 
+/// How many bytes a body may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimit(pub(crate) usize);
+
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    // One that is announced as too long is not waited for.
+    if let Some(BodyLimit(most)) = request.extensions().get::<BodyLimit>()
+        && request.body().size_hint().lower() > *most as u64
+    {
+        let detail = format!("the body is too long; {most} bytes are accepted");
+        return Err(Problem::new(Code::TooLarge, detail));
+    }
     Bytes::from_request(request, state)
         .await
         .map_err(|rejection| {
@@ -284,14 +297,15 @@ pub(crate) fn required<T: FromStr<Err: Display>>(field: &str, text: &str) -> Res
 pub(crate) fn price(field: &str, rupees: Option<f64>) -> Result<Option<Price>, Problem> {
     rupees
         .map(|rupees| {
+            let code = match rupees.is_finite() {
+                true => Code::InvalidPrice,
+                false => Code::InvalidValue,
+            };
             Price::from_f64(rupees)
                 .filter(|price| *price > Price::ZERO)
                 .ok_or_else(|| {
-                    Problem::new(
-                        Code::InvalidPrice,
-                        format!("{field} is {rupees}; a price must be finite and above 0"),
-                    )
-                    .field(field)
+                    let detail = format!("{field} is {rupees}; a price must be finite and above 0");
+                    Problem::new(code, detail).field(field)
                 })
         })
         .transpose()
@@ -341,7 +355,7 @@ pub(crate) mod tests {
     fn a_user_is_a_number_or_a_text_of_one() {
         for user in [json!(7), json!("7")] {
             let add: AddRequest = fields(json!({"user_id": user, "symbol": "NIFTY"})).unwrap();
-            assert_eq!(add.user_id, 7);
+            assert_eq!(add.user_id, Some(7));
         }
         for user in [
             json!(-1),
@@ -395,10 +409,17 @@ pub(crate) mod tests {
             price("p", Some(1440.05)).unwrap(),
             Some(Price::from_raw(14_400_500))
         );
-        for rupees in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-9] {
+        for rupees in [0.0, -1.0, 1e300, 1e-9] {
             assert_eq!(
                 price("p", Some(rupees)).unwrap_err().code,
                 Code::InvalidPrice,
+                "{rupees}"
+            );
+        }
+        for rupees in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(
+                price("p", Some(rupees)).unwrap_err().code,
+                Code::InvalidValue,
                 "{rupees}"
             );
         }

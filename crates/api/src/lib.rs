@@ -20,17 +20,22 @@
 
 mod access;
 mod cursor;
+mod docs;
 mod extract;
 mod metrics;
 pub mod model;
+mod openapi;
 mod problem;
 mod rest;
 mod router;
+mod serve;
 mod settings;
 mod stream;
 
-pub use access::{Access, Caller, Role};
-pub use metrics::Metrics;
+pub use access::{Access, Caller, Ended, Role, Sessions};
+pub use metrics::{Bound, Kind, Label, METRICS, Metric, Metrics, describe_metrics};
+pub use openapi::document as openapi;
 pub use problem::{Code, Problem};
-pub use router::{Api, Setup, router};
+pub use router::{Api, Setup, router, router_with};
+pub use serve::{Door, Tls, TlsError, serve};
 pub use settings::{Control, Http, Rates, Reloaded, Settings, Stream};

@@ -1,226 +1,21 @@
+mod code;
+
 use std::collections::BTreeSet;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use strikewire_gateway::registry::{Kind, LookupError};
 use strikewire_gateway::store;
 use strikewire_gateway::subscriptions::Refusal;
 use strikewire_gateway::{Error, InstrumentType};
+use utoipa::ToSchema;
 
-/// The stable codes of problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Code {
-    /// The body or a message is not JSON.
-    InvalidJson,
-    /// A field is missing.
-    MissingField,
-    /// A field or parameter is not known.
-    UnknownField,
-    /// A field has the wrong type, or a text is not what it should be.
-    InvalidValue,
-    /// The body is not `application/json`.
-    UnsupportedMediaType,
-    /// The body is too large.
-    TooLarge,
-    /// There is no such path.
-    NotFound,
-    /// The path does not know the method.
-    MethodNotAllowed,
-    /// The symbol is not listed.
-    UnknownSymbol,
-    /// The expiry is not listed for the symbol.
-    UnlistedExpiry,
-    /// No instrument has this token or key.
-    UnknownInstrument,
-    /// Nobody holds this instrument.
-    NotSubscribed,
-    /// The user has no such item.
-    UnknownItem,
-    /// The stream has no such subscription.
-    UnknownSubscription,
-    /// The item is there with other settings.
-    Conflict,
-    /// The symbol has no contracts of the asked kind.
-    WrongInstrumentType,
-    /// The symbol has no options.
-    NoOptions,
-    /// The last session of the contracts has ended.
-    ExpiryEnded,
-    /// Several items or instruments match.
-    Ambiguous,
-    /// A price must be above 0.
-    InvalidPrice,
-    /// A width must be odd, 1 to 1001.
-    InvalidWidth,
-    /// The chain was forced a moment ago.
-    ForcedTooSoon,
-    /// No price of the underlying came in time.
-    PriceUnavailable,
-    /// It does not fit.
-    CapacityExhausted,
-    /// The user would hold more than one user may.
-    QuotaExceeded,
-    /// The change could not be made durable.
-    NotDurable,
-    /// The database could not be read.
-    StoreUnavailable,
-    /// The server is starting or stopping.
-    NotReady,
-    /// A key is missing, or nobody has it.
-    Unauthorized,
-    /// The key does not give the right to this.
-    Forbidden,
-    /// There is no such session, or it has ended.
-    UnknownSession,
-    /// The caller asks too often.
-    RateLimited,
-    /// There are as many clients of the stream as there may be.
-    TooManyClients,
-    /// A client of the stream would have more than one may.
-    LimitExceeded,
-    /// The request took too long.
-    Timeout,
-    /// The configuration has a mistake; nothing was changed.
-    InvalidConfig,
-    /// A defect of the server.
-    Internal,
-}
-
-impl Code {
-    /// The code as it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "invalid_json",
-            Self::MissingField => "missing_field",
-            Self::UnknownField => "unknown_field",
-            Self::InvalidValue => "invalid_value",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::TooLarge => "too_large",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::UnknownSymbol => "unknown_symbol",
-            Self::UnlistedExpiry => "unlisted_expiry",
-            Self::UnknownInstrument => "unknown_instrument",
-            Self::NotSubscribed => "not_subscribed",
-            Self::UnknownItem => "unknown_item",
-            Self::UnknownSubscription => "unknown_subscription",
-            Self::Conflict => "conflict",
-            Self::WrongInstrumentType => "wrong_instrument_type",
-            Self::NoOptions => "no_options",
-            Self::ExpiryEnded => "expiry_ended",
-            Self::Ambiguous => "ambiguous",
-            Self::InvalidPrice => "invalid_price",
-            Self::InvalidWidth => "invalid_width",
-            Self::ForcedTooSoon => "forced_too_soon",
-            Self::PriceUnavailable => "price_unavailable",
-            Self::CapacityExhausted => "capacity_exhausted",
-            Self::QuotaExceeded => "quota_exceeded",
-            Self::NotDurable => "not_durable",
-            Self::StoreUnavailable => "store_unavailable",
-            Self::NotReady => "not_ready",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::UnknownSession => "unknown_session",
-            Self::RateLimited => "rate_limited",
-            Self::TooManyClients => "too_many_clients",
-            Self::LimitExceeded => "limit_exceeded",
-            Self::Timeout => "timeout",
-            Self::InvalidConfig => "invalid_config",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// The HTTP status that goes with it.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidJson | Self::MissingField | Self::UnknownField | Self::InvalidValue => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::NotFound
-            | Self::UnknownSymbol
-            | Self::UnlistedExpiry
-            | Self::UnknownInstrument
-            | Self::NotSubscribed
-            | Self::UnknownItem
-            | Self::UnknownSubscription
-            | Self::UnknownSession => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Conflict => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::WrongInstrumentType
-            | Self::NoOptions
-            | Self::ExpiryEnded
-            | Self::Ambiguous
-            | Self::InvalidPrice
-            | Self::InvalidWidth
-            | Self::LimitExceeded
-            | Self::InvalidConfig
-            | Self::QuotaExceeded => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::ForcedTooSoon | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::PriceUnavailable
-            | Self::CapacityExhausted
-            | Self::NotDurable
-            | Self::StoreUnavailable
-            | Self::TooManyClients
-            | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::InvalidJson => "The body is not JSON",
-            Self::MissingField => "A field is missing",
-            Self::UnknownField => "A field is not known",
-            Self::InvalidValue => "A value is not what it should be",
-            Self::UnsupportedMediaType => "The body must be application/json",
-            Self::TooLarge => "The body is too large",
-            Self::NotFound => "There is no such path",
-            Self::MethodNotAllowed => "The path does not know this method",
-            Self::UnknownSymbol => "The symbol is not listed",
-            Self::UnlistedExpiry => "The expiry is not listed",
-            Self::UnknownInstrument => "The instrument is not listed",
-            Self::NotSubscribed => "Nobody holds this instrument",
-            Self::UnknownItem => "There is no such item",
-            Self::UnknownSubscription => "There is no such subscription",
-            Self::Conflict => "The item is there with other settings",
-            Self::WrongInstrumentType => "The symbol has another instrument type",
-            Self::NoOptions => "The symbol has no options",
-            Self::ExpiryEnded => "The last session of the contracts has ended",
-            Self::Ambiguous => "Several match",
-            Self::InvalidPrice => "The price must be above 0",
-            Self::InvalidWidth => "The width must be odd, from 1 to 1001",
-            Self::ForcedTooSoon => "The chain was forced a moment ago",
-            Self::PriceUnavailable => "The price of the underlying is not known",
-            Self::CapacityExhausted => "It does not fit",
-            Self::QuotaExceeded => "It is more than one user may hold",
-            Self::NotDurable => "The change could not be made durable",
-            Self::StoreUnavailable => "The database could not be read",
-            Self::NotReady => "The server is not ready",
-            Self::Unauthorized => "A key is needed",
-            Self::Forbidden => "The key does not allow this",
-            Self::UnknownSession => "There is no such session",
-            Self::RateLimited => "Too many requests",
-            Self::TooManyClients => "Too many clients",
-            Self::LimitExceeded => "It is more than one client may have",
-            Self::Timeout => "The request took too long",
-            Self::InvalidConfig => "The configuration has a mistake",
-            Self::Internal => "The server made a mistake",
-        }
-    }
-}
+pub use code::Code;
 
 /// What went wrong, as RFC 9457 has it. The request id is added on the way out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// A reference for the kind of problem.
     #[serde(rename = "type")]
@@ -241,9 +36,11 @@ pub struct Problem {
     pub choices: Vec<String>,
     /// What a refused request would have needed.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Room)]
     pub room: Option<Room>,
     /// What a request over its user's quota asked for.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Quota)]
     pub quota: Option<Quota>,
     /// The request it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,24 +51,30 @@ pub struct Problem {
 }
 
 /// The room a refused request would have needed, in instruments.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Room {
     /// Instruments that it would have put on the wire.
+    #[schema(required = false)]
     pub needed: usize,
     /// Slots that are free.
+    #[schema(required = false)]
     pub free: usize,
     /// Slots that eviction could have freed.
+    #[schema(required = false)]
     pub evictable: usize,
 }
 
 /// What a request over its user's quota asked for, in instruments.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Quota {
     /// The most that one user may hold.
+    #[schema(required = false)]
     pub quota: usize,
     /// What the user holds already.
+    #[schema(required = false)]
     pub held: usize,
     /// What the request asked for.
+    #[schema(required = false)]
     pub asked: usize,
 }
 
@@ -364,6 +167,7 @@ impl From<Error> for Problem {
             Error::NotDurable { .. } => problem(Code::NotDurable),
             Error::ForcedTooSoon { .. } => problem(Code::ForcedTooSoon),
             Error::NoSuchSubscription { .. } => problem(Code::UnknownSubscription).field("sub"),
+            Error::TooManySubscriptions { .. } => problem(Code::LimitExceeded),
             Error::Stopping => problem(Code::NotReady),
             _ => problem(Code::Internal),
         }
@@ -433,13 +237,15 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The response of a problem to the request of `request_id`.
-pub(crate) fn respond(mut problem: Problem, request_id: &str) -> Response {
+/// The response of a problem to the request of `request_id`, with the headers that
+/// `response` has already.
+pub(crate) fn respond(mut problem: Problem, response: Response, request_id: &str) -> Response {
     problem.request_id = Some(request_id.to_owned());
-    let status = problem.code.status();
     let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
+    let (mut parts, _) = response.into_parts();
+    parts.status = problem.code.status();
+    let headers = &mut parts.headers;
+    headers.remove(header::CONTENT_LENGTH);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
@@ -447,7 +253,13 @@ pub(crate) fn respond(mut problem: Problem, request_id: &str) -> Response {
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    response
+    if problem.code == Code::Unauthorized {
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"strikewire\""),
+        );
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 #[cfg(test)]

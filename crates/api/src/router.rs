@@ -1,23 +1,42 @@
+mod cors;
+mod etag;
+#[cfg(test)]
+mod tests;
+
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
 use strikewire_gateway::{Gateway, Reason};
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
-use crate::rest::{self, admin, plan, subscriptions};
-use crate::{Access, Caller, Code, Control, Metrics, Problem, Settings, problem, stream};
+pub(crate) use cors::origin_allowed;
+
+use crate::access::{authenticate, login};
+use crate::extract::BodyLimit;
+use crate::metrics::measure;
+use crate::rest::{self, admin, plan, quotes, subscriptions};
+use crate::stream::Seats;
+use crate::{Access, Code, Control, Metrics, Problem, Settings, docs, openapi, problem};
 
 /// Bytes of a request's body; a plan has a limit of its own, all others are far smaller.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// Bytes of an answer from which on it is worth compressing.
+const COMPRESS_FROM: u16 = 1024;
 
 /// The longest request id that is taken over from a caller.
 const REQUEST_ID_LIMIT: usize = 128;
@@ -53,6 +72,7 @@ pub struct Api {
     pub(crate) access: Arc<Access>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) control: Option<Arc<dyn Control>>,
+    pub(crate) seats: Arc<Seats>,
     run: u64,
     requests: Arc<AtomicU64>,
 }
@@ -69,6 +89,7 @@ impl Api {
             access: setup.access,
             settings: setup.settings,
             control: setup.control,
+            seats: Arc::default(),
             run: setup.run,
             requests: Arc::new(AtomicU64::new(0)),
         }
@@ -80,43 +101,200 @@ impl Api {
     }
 }
 
-/// All routes.
+/// All routes, behind the layers that every request goes through.
 pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/api/v2/watchlist/add", post(rest::add))
-        .route("/api/v2/watchlist/remove", post(rest::remove))
-        .route("/api/v2/watchlist/{user_id}", get(rest::watchlist))
-        .route("/api/v2/option-chain/subscribe", post(rest::subscribe))
-        .route("/api/v2/option-chain/{symbol}", get(rest::option_chain))
-        .route("/api/v2/subscriptions/status", get(subscriptions::status))
-        .route("/api/v2/subscriptions/active", get(subscriptions::active))
-        .route("/api/v2/subscriptions/{token}", get(subscriptions::one))
-        .route(
-            "/api/v2/plan",
-            post(plan::plan).layer(DefaultBodyLimit::max(plan::BODY_LIMIT)),
-        )
-        .route("/api/v2/instruments/search", get(rest::search))
-        .route("/api/v2/instruments/{symbol}/expiries", get(rest::expiries))
-        .route("/api/v2/admin/ws-status", get(admin::ws_status))
-        .route(
-            "/api/v2/admin/unsubscribe-all-tier-a",
-            post(admin::unsubscribe_tier_a),
-        )
-        .route("/api/v2/admin/rebalance-ws", post(admin::rebalance))
-        .route("/api/v2/admin/invalidate-expiry", post(admin::invalidate))
-        .route("/api/v2/admin/reload-config", post(admin::reload))
-        .route("/api/v2/audit", get(admin::audit))
-        .route("/api/v2/stream", get(stream::upgrade))
-        .route("/healthz", get(rest::healthz))
-        .route("/readyz", get(rest::readyz))
-        .route("/metrics", get(rest::metrics))
+    router_with(api, Router::new())
+}
+
+/// The same with more routes, which go through the same layers. They are not in the OpenAPI
+/// document.
+pub fn router_with(api: Api, more: Router<Api>) -> Router {
+    let (routes, _) = routes().split_for_parts();
+    let compressible = SizeAbove::new(COMPRESS_FROM)
+        .and(NotForContentType::IMAGES)
+        .and(|status: StatusCode, _, _: &_, _: &_| status != StatusCode::SWITCHING_PROTOCOLS);
+    let compression = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(compressible);
+    // The last one sees a request first.
+    routes
+        .merge(more)
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(body_limit(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(api.clone(), in_time))
         .layer(middleware::from_fn_with_state(api.clone(), authenticate))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(compression)
+        .layer(middleware::from_fn_with_state(api.clone(), cors::cors))
+        .layer(middleware::from_fn(manners))
         .layer(middleware::from_fn_with_state(api.clone(), identify))
+        .layer(middleware::from_fn_with_state(api.clone(), measure))
         .with_state(api)
+}
+
+/// Problems of every call that is not open.
+const ANY: &[Code] = &[
+    Code::Unauthorized,
+    Code::Forbidden,
+    Code::RateLimited,
+    Code::Internal,
+    Code::NotReady,
+    Code::Timeout,
+];
+/// Problems of a call that is open to everybody.
+const OPEN: &[Code] = &[
+    Code::Forbidden,
+    Code::RateLimited,
+    Code::Internal,
+    Code::Timeout,
+];
+/// Problems of parameters.
+const QUERY: &[Code] = &[Code::UnknownField, Code::InvalidValue];
+/// Problems of a body.
+const BODY: &[Code] = &[
+    Code::InvalidJson,
+    Code::MissingField,
+    Code::UnknownField,
+    Code::InvalidValue,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+];
+/// Problems of a body that may be left out.
+const NO_BODY: &[Code] = &[
+    Code::InvalidJson,
+    Code::UnknownField,
+    Code::InvalidValue,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+];
+/// Problems of finding what a request names.
+const LOOKUP: &[Code] = &[Code::UnknownSymbol, Code::UnlistedExpiry, Code::Ambiguous];
+/// Problems of calculating a chain.
+const CHAIN: &[Code] = &[Code::NoOptions, Code::InvalidPrice, Code::InvalidWidth];
+/// Problems of what is to be held.
+const ITEM: &[Code] = &[Code::WrongInstrumentType, Code::ExpiryEnded];
+/// Problems of holding it.
+const HOLD: &[Code] = &[
+    Code::Conflict,
+    Code::QuotaExceeded,
+    Code::PriceUnavailable,
+    Code::CapacityExhausted,
+    Code::NotDurable,
+];
+
+/// All routes and their description, which come from the same place and so agree.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    let plan = routes!(plan::plan);
+    let plan = (plan.0, plan.1, plan.2.layer(body_limit(plan::BODY_LIMIT)));
+    let add: &[&[Code]] = &[ANY, BODY, LOOKUP, CHAIN, ITEM, HOLD];
+    let subscribe: &[&[Code]] = &[ANY, BODY, LOOKUP, CHAIN, ITEM, HOLD, &[Code::ForcedTooSoon]];
+    let read: &[&[Code]] = &[
+        ANY,
+        QUERY,
+        LOOKUP,
+        CHAIN,
+        &[Code::PriceUnavailable, Code::ForcedTooSoon],
+    ];
+    let find: &[&[Code]] = &[
+        ANY,
+        LOOKUP,
+        &[
+            Code::InvalidValue,
+            Code::UnknownInstrument,
+            Code::NotSubscribed,
+        ],
+    ];
+    OpenApiRouter::new()
+        .routes(with(routes!(rest::add), add))
+        .routes(with(
+            routes!(rest::remove),
+            &[
+                ANY,
+                BODY,
+                &[Code::UnknownItem, Code::Ambiguous, Code::NotDurable],
+            ],
+        ))
+        .routes(tagged(with(
+            routes!(rest::watchlist),
+            &[ANY, &[Code::InvalidValue]],
+        )))
+        .routes(with(plan, &[ANY, BODY, LOOKUP, CHAIN, ITEM]))
+        .routes(with(routes!(rest::subscribe), subscribe))
+        .routes(with(routes!(rest::chain::option_chain), read))
+        .routes(with(routes!(subscriptions::status), &[ANY]))
+        .routes(with(
+            routes!(subscriptions::active),
+            &[ANY, QUERY, &[Code::UnknownSymbol, Code::Ambiguous]],
+        ))
+        .routes(with(routes!(subscriptions::one), find))
+        .routes(with(
+            routes!(quotes::quotes),
+            &[ANY, QUERY, &[Code::MissingField]],
+        ))
+        .routes(tagged(with(
+            routes!(rest::search),
+            &[ANY, QUERY, &[Code::MissingField]],
+        )))
+        .routes(tagged(with(
+            routes!(rest::expiries),
+            &[ANY, QUERY, LOOKUP, &[Code::NoOptions]],
+        )))
+        .routes(with(routes!(admin::ws_status), &[ANY]))
+        .routes(with(
+            routes!(admin::unsubscribe_tier_a),
+            &[ANY, NO_BODY, &[Code::NotDurable]],
+        ))
+        .routes(with(routes!(admin::rebalance), &[ANY, NO_BODY]))
+        .routes(with(
+            routes!(admin::invalidate),
+            &[ANY, BODY, LOOKUP, &[Code::NoOptions]],
+        ))
+        .routes(with(
+            routes!(admin::reload),
+            &[ANY, NO_BODY, &[Code::NotFound, Code::InvalidConfig]],
+        ))
+        .routes(with(
+            routes!(admin::audit),
+            &[ANY, QUERY, &[Code::StoreUnavailable]],
+        ))
+        .routes(with(routes!(login::login), &[ANY, BODY]))
+        .routes(with(
+            routes!(login::logout),
+            &[ANY, BODY, &[Code::UnknownSession]],
+        ))
+        .routes(with(
+            routes!(rest::stream),
+            &[ANY, &[Code::InvalidValue, Code::TooManyClients]],
+        ))
+        .routes(with(routes!(rest::healthz), &[OPEN]))
+        .routes(with(routes!(rest::readyz), &[OPEN]))
+        .routes(with(routes!(rest::metrics), &[ANY]))
+        .routes(tagged(with(routes!(docs::document), &[OPEN])))
+        .routes(tagged(with(routes!(docs::page), &[OPEN])))
+        .routes(tagged(with(
+            routes!(docs::file),
+            &[OPEN, &[Code::NotFound, Code::InvalidValue]],
+        )))
+}
+
+fn body_limit(most: usize) -> (DefaultBodyLimit, Extension<BodyLimit>) {
+    (DefaultBodyLimit::max(most), Extension(BodyLimit(most)))
+}
+
+/// A route with the problems that it answers with.
+fn with(
+    (schemas, mut paths, route): UtoipaMethodRouter<Api>,
+    codes: &[&[Code]],
+) -> UtoipaMethodRouter<Api> {
+    openapi::add_problems(&mut paths, codes.iter().copied().flatten().copied());
+    (schemas, paths, route)
+}
+
+/// A route whose answers carry a tag.
+fn tagged((schemas, mut paths, route): UtoipaMethodRouter<Api>) -> UtoipaMethodRouter<Api> {
+    openapi::add_tag(&mut paths);
+    (schemas, paths, route.layer(middleware::from_fn(etag::etag)))
 }
 
 /// Gives the request an id, and problems their body.
@@ -125,13 +303,13 @@ async fn identify(State(api): State<Api>, request: Request, next: Next) -> Respo
         .headers()
         .get("x-request-id")
         .and_then(|id| id.to_str().ok())
-        .filter(|id| !id.is_empty() && id.len() <= REQUEST_ID_LIMIT)
+        .filter(|id| is_request_id(id))
         .map(str::to_owned);
     let id = given.unwrap_or_else(|| api.next_request_id());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         tracing::debug!(%id, code = problem.code.as_str(), detail = %problem.detail, "Problem");
-        response = problem::respond(problem, &id);
+        response = problem::respond(problem, response, &id);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
@@ -139,14 +317,35 @@ async fn identify(State(api): State<Api>, request: Request, next: Next) -> Respo
     response
 }
 
-/// Finds out who asks.
-async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match api.access.authenticate(None) {
-        Ok(caller) => {
-            request.extensions_mut().insert::<Caller>(caller);
-            next.run(request).await
+/// Whether a caller's id is one that can be written anywhere as it is.
+fn is_request_id(id: &str) -> bool {
+    (1..=REQUEST_ID_LIMIT).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// What holds for every answer that does not say otherwise: it is what it says it is, and
+/// nobody keeps it.
+async fn manners(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Ends what takes too long.
+async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let limit = api.settings.load().http.request_timeout;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("it was not done within {limit:?}");
+            Problem::new(Code::Timeout, detail).into_response()
         }
-        Err(problem) => problem.into_response(),
     }
 }
 

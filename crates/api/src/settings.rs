@@ -122,7 +122,7 @@ impl Default for Rates {
 }
 
 /// What became of a request to take a changed configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, utoipa::ToSchema)]
 pub struct Reloaded {
     /// Keys of the configuration that hold from now on, such as `stream.max_clients`.
     pub changed: Vec<String>,

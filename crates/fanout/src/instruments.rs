@@ -1,32 +1,30 @@
 //! The instruments that somebody is streamed: their slots, who wants them in which class,
 //! and what is encoded of them in the flush under way.
 
-use std::fmt::Write;
-use std::ops::Range;
+use std::io::Write;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use strikewire_quotes::{CLASSES, Interest, Quote, Table};
-use strikewire_types::{InstrumentKey, Mode, Slot};
+use strikewire_types::{InstrumentKey, Mode, Slot, Utc};
 
+use crate::chain::Item;
 use crate::class::Class;
-use crate::frames;
-use crate::hub::Item;
 use crate::json;
 use crate::slab::Slab;
 
-const MODES: usize = Mode::ALL.len();
+pub(crate) const MODES: usize = Mode::ALL.len();
 
 #[derive(Debug)]
 struct Instrument {
     key: InstrumentKey,
     token: Arc<str>,
     /// The members that stand before those of the quote in an item of a `ticks` message.
-    head: String,
+    head: Vec<u8>,
     slot: Option<Slot>,
-    /// Clients with it in a subscription of ticks, by class.
-    watchers: [Vec<u32>; CLASSES],
+    /// Bundles that have it, by class.
+    watchers: [Vec<Watcher>; CLASSES],
     /// Channels that have it as leg or underlying, by class.
     channels: [Vec<u32>; CLASSES],
     /// The flush in which it was last given as changed.
@@ -34,8 +32,6 @@ struct Instrument {
     /// The flush in which the quote was read.
     read_in: u64,
     quote: Option<Quote>,
-    /// The flush of each mode's fragment, and where in the arena that is.
-    fragments: [(u64, Range<usize>); MODES],
 }
 
 impl Instrument {
@@ -44,13 +40,40 @@ impl Instrument {
     }
 }
 
+/// A bundle, and the place of the instrument in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Watcher {
+    pub(crate) bundle: u32,
+    pub(crate) place: u32,
+}
+
 /// Who is after an instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// A client, by its index.
-    Client(u32),
+    Bundle(Watcher),
     /// A channel, by its index.
     Channel(u32),
+}
+
+/// The item of an instrument in one mode as it is in a flush, where it lies in the arena.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fragment {
+    made_in: u64,
+    start: u32,
+    /// 0 when there is no quote.
+    len: u32,
+    received: Utc,
+}
+
+impl Fragment {
+    /// When what it tells of was received; absent when there is nothing.
+    pub(crate) fn received(self) -> Option<Utc> {
+        (self.len > 0).then_some(self.received)
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        self.len as usize
+    }
 }
 
 pub(crate) struct Instruments {
@@ -62,8 +85,10 @@ pub(crate) struct Instruments {
     touched: [Vec<u32>; CLASSES],
     /// Counts flushes, from 1: 0 is before all of them.
     flush: u64,
-    /// The fragments of this flush.
-    arena: String,
+    /// By mode and index. Apart from the entries, so that joining touches little memory.
+    fragments: [Vec<Fragment>; MODES],
+    /// The text of this flush's fragments.
+    arena: Vec<u8>,
 }
 
 impl Instruments {
@@ -74,13 +99,19 @@ impl Instruments {
             by_slot: vec![None; table.capacity()],
             touched: Default::default(),
             flush: 0,
-            arena: String::new(),
+            fragments: Default::default(),
+            arena: Vec::new(),
             table,
         }
     }
 
     pub(crate) fn find(&self, key: InstrumentKey) -> Option<u32> {
         self.by_key.get(&key).copied()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The index of an item, which is only kept if [`want`](Self::want) follows.
@@ -104,8 +135,12 @@ impl Instruments {
             given_in: 0,
             read_in: 0,
             quote: None,
-            fragments: Default::default(),
         });
+        let at = index as usize;
+        for fragments in &mut self.fragments {
+            fragments.resize(fragments.len().max(at + 1), Fragment::default());
+            fragments[at] = Fragment::default();
+        }
         self.by_key.insert(item.key, index);
         self.place(index);
         index
@@ -156,7 +191,8 @@ impl Instruments {
     pub(crate) fn slot_changed(&mut self, key: InstrumentKey) {
         let Some(index) = self.find(key) else { return };
         self.place(index);
-        if let Some(instrument) = self.entries.get(index) {
+        if let Some(instrument) = self.entries.get_mut(index) {
+            instrument.read_in = 0;
             // What was written before the interest was there is read by the next flush.
             for (class, touched) in self.touched.iter_mut().enumerate() {
                 if instrument.wanted(class) {
@@ -172,7 +208,7 @@ impl Instruments {
         };
         let before = instrument.wanted(class.index());
         match want {
-            Want::Client(client) => instrument.watchers[class.index()].push(client),
+            Want::Bundle(watcher) => instrument.watchers[class.index()].push(watcher),
             Want::Channel(channel) => instrument.channels[class.index()].push(channel),
         }
         if !before {
@@ -187,12 +223,9 @@ impl Instruments {
         let Some(instrument) = self.entries.get_mut(index) else {
             return;
         };
-        let (list, who) = match want {
-            Want::Client(client) => (&mut instrument.watchers[class.index()], client),
-            Want::Channel(channel) => (&mut instrument.channels[class.index()], channel),
-        };
-        if let Some(at) = list.iter().position(|one| *one == who) {
-            list.swap_remove(at);
+        match want {
+            Want::Bundle(watcher) => remove(&mut instrument.watchers[class.index()], &watcher),
+            Want::Channel(channel) => remove(&mut instrument.channels[class.index()], &channel),
         }
         if instrument.wanted(class.index()) {
             return;
@@ -210,11 +243,16 @@ impl Instruments {
         }
     }
 
+    /// Quotes are read anew from now on.
+    pub(crate) fn refresh(&mut self) {
+        self.flush += 1;
+        self.arena.clear();
+    }
+
     /// Begins a flush and collects into `changed`, each once, the instruments of the class
     /// that were written since its last one.
     pub(crate) fn begin(&mut self, class: Class, changed: &mut Vec<u32>) {
-        self.flush += 1;
-        self.arena.clear();
+        self.refresh();
         changed.clear();
         changed.append(&mut self.touched[class.index()]);
         let by_slot = &self.by_slot;
@@ -229,8 +267,8 @@ impl Instruments {
         });
     }
 
-    /// Clients that have the instrument in a subscription of the class.
-    pub(crate) fn watchers(&self, index: u32, class: Class) -> &[u32] {
+    /// Bundles of the class that have the instrument.
+    pub(crate) fn watchers(&self, index: u32, class: Class) -> &[Watcher] {
         self.entries
             .get(index)
             .map_or(&[], |instrument| &instrument.watchers[class.index()])
@@ -256,28 +294,61 @@ impl Instruments {
         instrument.quote.as_ref()
     }
 
-    /// The item of a `ticks` message, encoded at most once per flush and mode; none where
-    /// there is no quote.
-    pub(crate) fn fragment(&mut self, index: u32, mode: Mode) -> Option<&str> {
-        self.quote(index)?;
-        let instrument = self.entries.get_mut(index)?;
-        let (made_in, range) = &mut instrument.fragments[mode as usize];
-        if *made_in != self.flush {
-            *made_in = self.flush;
-            let start = self.arena.len();
-            self.arena.push_str(&instrument.head);
-            let quote = instrument.quote.as_ref()?;
-            json::write_members(&mut self.arena, &mut json::Comma::after(true), quote, mode);
-            self.arena.push('}');
-            *range = start..self.arena.len();
+    /// The item of a `ticks` message, encoded at most once per flush and mode.
+    #[inline]
+    pub(crate) fn fragment(&mut self, index: u32, mode: Mode) -> Fragment {
+        let known = self.fragments[mode as usize].get(index as usize);
+        let Some(known) = known.copied() else {
+            return Fragment::default();
+        };
+        if known.made_in == self.flush {
+            return known;
         }
-        self.arena.get(range.clone())
+        let made = self.encode(index, mode);
+        self.fragments[mode as usize][index as usize] = made;
+        made
+    }
+
+    #[inline(never)]
+    fn encode(&mut self, index: u32, mode: Mode) -> Fragment {
+        let mut made = Fragment {
+            made_in: self.flush,
+            ..Fragment::default()
+        };
+        self.quote(index);
+        if let Some(instrument) = self.entries.get(index)
+            && let Some(quote) = &instrument.quote
+        {
+            let start = self.arena.len();
+            self.arena.extend_from_slice(&instrument.head);
+            json::write_members(&mut self.arena, quote, mode);
+            self.arena.push(b'}');
+            made.start = start as u32;
+            made.len = (self.arena.len() - start) as u32;
+            made.received = quote.received();
+        }
+        made
+    }
+
+    /// The text of a fragment of this flush.
+    pub(crate) fn text(&self, fragment: Fragment) -> &[u8] {
+        let start = fragment.start as usize;
+        self.arena
+            .get(start..start + fragment.len())
+            .unwrap_or_default()
     }
 }
 
-fn head(item: &Item) -> String {
-    let mut head = String::from("{\"token\":");
-    frames::write_text(&mut head, &item.token);
+fn remove<T: PartialEq>(list: &mut Vec<T>, one: &T) {
+    if let Some(at) = list.iter().position(|other| other == one) {
+        list.swap_remove(at);
+    }
+}
+
+fn head(item: &Item) -> Vec<u8> {
+    let mut head = b"{\"token\":".to_vec();
+    json::write_text(&mut head, &item.token);
+    // A vector takes all.
     let _ = write!(head, ",\"instrument\":\"{}\"", item.key);
     head
 }

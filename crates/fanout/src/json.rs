@@ -5,255 +5,284 @@
 //! ask and depth. What is unknown is left out. Prices are written from their integers, always
 //! with a decimal point (`1440.05`, `1440.0`), never by way of a float; times as RFC 3339 in
 //! India's offset, of reception to the millisecond.
+//!
+//! The writers append UTF-8 to bytes, which is what messages are made of:
+//!
+//! ```
+//! use strikewire_fanout::json;
+//! use strikewire_quotes::Quote;
+//! use strikewire_types::{InstrumentKey, Mode, Price, Segment, Utc};
+//!
+//! let key = InstrumentKey::new(Segment::NseEq, 2885);
+//! let quote = Quote {
+//!     ltp: Some(Price::from_raw(14_400_500)),
+//!     ..Quote::new(key, Utc::from_nanos(1_770_611_400_007_000_000))
+//! };
+//! let mut out = Vec::new();
+//! json::write_quote(&mut out, &quote, Mode::Ticker);
+//! assert_eq!(out, br#"{"ltp":1440.05,"recv":"2026-02-09T10:00:00.007+05:30"}"#);
+//! ```
 
-use std::fmt::Write;
+use core::convert::Infallible;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use strikewire_quotes::{DEPTH, DepthLevel, Quote};
-use strikewire_types::{ExchangeTime, IST_OFFSET_SECONDS, Mode, Price, SCALE, Utc, ist_date};
+use strikewire_types::{ExchangeTime, Mode, Price, Utc};
 
+mod quote_map;
 #[cfg(test)]
 mod tests;
+mod text;
 
-#[derive(PartialEq)]
-enum Value<'a> {
-    Price(Price),
-    Count(u32),
-    Traded(ExchangeTime),
-    Received(Utc),
-    Depth(&'a [DepthLevel; DEPTH]),
+pub use quote_map::QuoteMap;
+pub(crate) use text::write_count;
+use text::{COUNT_BYTES, PRICE_BYTES, Pen, TIME_BYTES, with_pen};
+pub use text::{write_price, write_text, write_utc};
+
+/// The longest text of a name or of what is around values.
+const NAME_BYTES: usize = 20;
+
+/// The most that the fields before the depth take: two times, nine prices, eight counts.
+const FIELDS_BYTES: usize = 2 * (NAME_BYTES + TIME_BYTES + 2)
+    + 9 * (NAME_BYTES + PRICE_BYTES)
+    + 8 * (NAME_BYTES + COUNT_BYTES);
+
+/// The most that the depth takes: of each level two prices and four counts.
+const DEPTH_BYTES: usize =
+    DEPTH * (2 * (NAME_BYTES + PRICE_BYTES) + 4 * (NAME_BYTES + COUNT_BYTES)) + 2 * NAME_BYTES;
+
+/// The name of a field, alone and as it stands in an object after others.
+#[derive(Clone, Copy)]
+struct Name {
+    plain: &'static str,
+    member: &'static str,
 }
 
-struct Field {
-    name: &'static str,
-    /// The least mode that has it.
-    mode: Mode,
-    of: for<'a> fn(&'a Quote) -> Option<Value<'a>>,
+macro_rules! name {
+    ($name:literal) => {
+        Name {
+            plain: $name,
+            member: concat!(",\"", $name, "\":"),
+        }
+    };
 }
 
-const fn field(
-    name: &'static str,
-    mode: Mode,
-    of: for<'a> fn(&'a Quote) -> Option<Value<'a>>,
-) -> Field {
-    Field { name, mode, of }
+/// Something to be done with each field of a quote.
+trait Visitor {
+    type Error;
+
+    fn field<T: Write>(
+        &mut self,
+        name: Name,
+        of: impl Fn(&Quote) -> Option<T>,
+    ) -> Result<(), Self::Error>;
 }
 
-/// The fields in the order in which they are written.
-static FIELDS: [Field; 18] = [
-    field("ltp", Mode::Ticker, |q| q.ltp.map(Value::Price)),
-    field("ltt", Mode::Ticker, |q| q.ltt.map(Value::Traded)),
-    field("recv", Mode::Ticker, |q| Some(Value::Received(q.recv))),
-    field("ltq", Mode::Quote, |q| q.ltq.map(Value::Count)),
-    field("atp", Mode::Quote, |q| q.atp.map(Value::Price)),
-    field("volume", Mode::Quote, |q| q.volume.map(Value::Count)),
-    field("oi", Mode::Quote, |q| q.oi.map(Value::Count)),
-    field("open", Mode::Quote, |q| q.open.map(Value::Price)),
-    field("high", Mode::Quote, |q| q.high.map(Value::Price)),
-    field("low", Mode::Quote, |q| q.low.map(Value::Price)),
-    field("prev_close", Mode::Quote, |q| {
-        q.prev_close.map(Value::Price)
-    }),
-    field("bid", Mode::Full, |q| q.bid().map(Value::Price)),
-    field("ask", Mode::Full, |q| q.ask().map(Value::Price)),
-    field("bid_qty", Mode::Full, |q| q.bid_qty().map(Value::Count)),
-    field("ask_qty", Mode::Full, |q| q.ask_qty().map(Value::Count)),
-    field("total_buy_qty", Mode::Quote, |q| {
-        q.total_buy_qty.map(Value::Count)
-    }),
-    field("total_sell_qty", Mode::Quote, |q| {
-        q.total_sell_qty.map(Value::Count)
-    }),
-    field("depth", Mode::Full, |q| q.depth.as_ref().map(Value::Depth)),
-];
+/// A value of a field.
+trait Write: PartialEq + Serialize {
+    fn write(&self, pen: &mut Pen<'_>);
+}
 
-fn fields(mode: Mode) -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(move |field| field.mode <= mode)
+/// Goes through the fields of a mode, in the order in which they are written.
+#[inline(always)]
+fn visit<V: Visitor>(mode: Mode, visitor: &mut V) -> Result<(), V::Error> {
+    visitor.field(name!("ltp"), |q| q.ltp)?;
+    visitor.field(name!("ltt"), |q| q.ltt)?;
+    visitor.field(name!("recv"), |q| Some(q.received()))?;
+    if mode >= Mode::Quote {
+        visitor.field(name!("ltq"), |q| q.ltq)?;
+        visitor.field(name!("atp"), |q| q.atp)?;
+        visitor.field(name!("volume"), |q| q.volume)?;
+        visitor.field(name!("oi"), |q| q.oi)?;
+        visitor.field(name!("open"), |q| q.open)?;
+        visitor.field(name!("high"), |q| q.high)?;
+        visitor.field(name!("low"), |q| q.low)?;
+        visitor.field(name!("prev_close"), |q| q.prev_close)?;
+    }
+    if mode >= Mode::Full {
+        visitor.field(name!("bid"), |q| best(q)?.bid)?;
+        visitor.field(name!("ask"), |q| best(q)?.ask)?;
+        visitor.field(name!("bid_qty"), |q| {
+            best(q)?.bid.and(Some(best(q)?.bid_qty))
+        })?;
+        visitor.field(name!("ask_qty"), |q| {
+            best(q)?.ask.and(Some(best(q)?.ask_qty))
+        })?;
+    }
+    if mode >= Mode::Quote {
+        visitor.field(name!("total_buy_qty"), |q| q.total_buy_qty)?;
+        visitor.field(name!("total_sell_qty"), |q| q.total_sell_qty)?;
+    }
+    Ok(())
+}
+
+const DEPTH_NAME: Name = name!("depth");
+
+fn best(quote: &Quote) -> Option<&DepthLevel> {
+    quote.depth.as_ref().map(|depth| &depth[0])
 }
 
 /// Writes `quote` as a JSON object.
-pub fn write_quote(out: &mut String, quote: &Quote, mode: Mode) {
-    out.push('{');
-    let mut comma = Comma::default();
-    write_members(out, &mut comma, quote, mode);
-    out.push('}');
+pub fn write_quote(out: &mut Vec<u8>, quote: &Quote, mode: Mode) {
+    let start = out.len();
+    write_members(out, quote, mode);
+    // The time of reception is always there, and with it a first comma.
+    out[start] = b'{';
+    out.push(b'}');
 }
 
-/// Writes the members of the object without its braces.
-pub(crate) fn write_members(out: &mut String, comma: &mut Comma, quote: &Quote, mode: Mode) {
-    for field in fields(mode) {
-        if let Some(value) = (field.of)(quote) {
-            comma.write(out);
-            write_name(out, field.name);
-            write_value(out, &value);
-        }
+/// Writes the members of the object, each after a comma.
+pub(crate) fn write_members(out: &mut Vec<u8>, quote: &Quote, mode: Mode) {
+    with_pen(out, FIELDS_BYTES, |pen| {
+        let Ok(()) = visit(mode, &mut Whole { pen, quote });
+    });
+    if let Some(levels) = quote.depth.as_ref().filter(|_| mode >= Mode::Full) {
+        write_depth(out, levels);
     }
 }
 
 /// Writes an object of the fields that differ between `old` and `new`; a field that became
 /// unknown is null. If none does, writes nothing and says false.
-pub fn write_changed(out: &mut String, old: &Quote, new: &Quote, mode: Mode) -> bool {
+pub fn write_changed(out: &mut Vec<u8>, old: &Quote, new: &Quote, mode: Mode) -> bool {
     let start = out.len();
-    out.push('{');
-    let mut comma = Comma::default();
-    for field in fields(mode) {
-        let value = (field.of)(new);
-        if value == (field.of)(old) {
-            continue;
-        }
-        comma.write(out);
-        write_name(out, field.name);
-        match value {
-            Some(value) => write_value(out, &value),
-            None => out.push_str("null"),
+    with_pen(out, FIELDS_BYTES, |pen| {
+        let Ok(()) = visit(mode, &mut Changed { pen, old, new });
+    });
+    if mode >= Mode::Full && new.depth != old.depth {
+        match &new.depth {
+            Some(levels) => write_depth(out, levels),
+            None => {
+                out.extend_from_slice(DEPTH_NAME.member.as_bytes());
+                out.extend_from_slice(b"null");
+            }
         }
     }
-    if !comma.0 {
-        out.truncate(start);
+    if out.len() == start {
         return false;
     }
-    out.push('}');
+    out[start] = b'{';
+    out.push(b'}');
     true
 }
 
-/// Whether something was written before, so that what follows needs a comma.
-#[derive(Default)]
-pub(crate) struct Comma(bool);
+struct Whole<'a, 'p> {
+    pen: &'a mut Pen<'p>,
+    quote: &'a Quote,
+}
 
-impl Comma {
-    /// After `something` was written elsewhere.
-    pub(crate) const fn after(something: bool) -> Self {
-        Self(something)
-    }
+impl Visitor for Whole<'_, '_> {
+    type Error = Infallible;
 
-    pub(crate) fn write(&mut self, out: &mut String) {
-        if self.0 {
-            out.push(',');
+    #[inline(always)]
+    fn field<T: Write>(
+        &mut self,
+        name: Name,
+        of: impl Fn(&Quote) -> Option<T>,
+    ) -> Result<(), Infallible> {
+        if let Some(value) = of(self.quote) {
+            self.pen.raw(name.member);
+            value.write(self.pen);
         }
-        self.0 = true;
+        Ok(())
     }
 }
 
-fn write_name(out: &mut String, name: &str) {
-    out.push('"');
-    out.push_str(name);
-    out.push_str("\":");
+struct Changed<'a, 'p> {
+    pen: &'a mut Pen<'p>,
+    old: &'a Quote,
+    new: &'a Quote,
 }
 
-fn write_value(out: &mut String, value: &Value<'_>) {
-    match value {
-        Value::Price(price) => write_price(out, *price),
-        Value::Count(count) => write_digits(out, u64::from(*count), 1),
-        Value::Traded(time) => {
-            out.push('"');
-            write_traded(out, *time);
-            out.push('"');
-        }
-        Value::Received(utc) => {
-            out.push('"');
-            write_utc(out, *utc);
-            out.push('"');
-        }
-        Value::Depth(levels) => {
-            out.push('[');
-            let mut comma = Comma::default();
-            for level in *levels {
-                comma.write(out);
-                write_level(out, level);
+impl Visitor for Changed<'_, '_> {
+    type Error = Infallible;
+
+    #[inline(always)]
+    fn field<T: Write>(
+        &mut self,
+        name: Name,
+        of: impl Fn(&Quote) -> Option<T>,
+    ) -> Result<(), Infallible> {
+        let value = of(self.new);
+        if value != of(self.old) {
+            self.pen.raw(name.member);
+            match value {
+                Some(value) => value.write(self.pen),
+                None => self.pen.raw("null"),
             }
-            out.push(']');
         }
+        Ok(())
     }
 }
 
-fn write_level(out: &mut String, level: &DepthLevel) {
-    out.push('{');
-    if let Some(bid) = level.bid {
-        out.push_str("\"bid\":");
-        write_price(out, bid);
-        out.push(',');
+impl Write for Price {
+    #[inline(always)]
+    fn write(&self, pen: &mut Pen<'_>) {
+        pen.price(*self);
     }
-    out.push_str("\"bid_qty\":");
-    write_digits(out, u64::from(level.bid_qty), 1);
-    out.push_str(",\"bid_orders\":");
-    write_digits(out, u64::from(level.bid_orders), 1);
+}
+
+impl Write for u32 {
+    #[inline(always)]
+    fn write(&self, pen: &mut Pen<'_>) {
+        pen.count(u64::from(*self));
+    }
+}
+
+impl Write for ExchangeTime {
+    #[inline(always)]
+    fn write(&self, pen: &mut Pen<'_>) {
+        pen.raw("\"");
+        if !pen.traded(*self) {
+            // Centuries away: only slower.
+            pen.raw(&self.to_string());
+        }
+        pen.raw("\"");
+    }
+}
+
+impl Write for Utc {
+    #[inline(always)]
+    fn write(&self, pen: &mut Pen<'_>) {
+        pen.raw("\"");
+        pen.utc(*self);
+        pen.raw("\"");
+    }
+}
+
+/// Writes the depth as a member after a comma.
+fn write_depth(out: &mut Vec<u8>, levels: &[DepthLevel; DEPTH]) {
+    with_pen(out, DEPTH_BYTES, |pen| {
+        pen.raw(DEPTH_NAME.member);
+        for (at, level) in levels.iter().enumerate() {
+            pen.raw(if at > 0 { "," } else { "[" });
+            write_level(pen, level);
+        }
+        pen.raw("]");
+    });
+}
+
+#[inline]
+fn write_level(pen: &mut Pen<'_>, level: &DepthLevel) {
+    match level.bid {
+        Some(bid) => {
+            pen.raw("{\"bid\":");
+            pen.price(bid);
+            pen.raw(",\"bid_qty\":");
+        }
+        None => pen.raw("{\"bid_qty\":"),
+    }
+    pen.count(u64::from(level.bid_qty));
+    pen.raw(",\"bid_orders\":");
+    pen.count(u64::from(level.bid_orders));
     if let Some(ask) = level.ask {
-        out.push_str(",\"ask\":");
-        write_price(out, ask);
+        pen.raw(",\"ask\":");
+        pen.price(ask);
     }
-    out.push_str(",\"ask_qty\":");
-    write_digits(out, u64::from(level.ask_qty), 1);
-    out.push_str(",\"ask_orders\":");
-    write_digits(out, u64::from(level.ask_orders), 1);
-    out.push('}');
-}
-
-/// Writes a price in rupees exactly, with one to four decimals.
-pub(crate) fn write_price(out: &mut String, price: Price) {
-    if price.raw() < 0 {
-        out.push('-');
-    }
-    let raw = price.raw().unsigned_abs();
-    let scale = SCALE.unsigned_abs();
-    write_digits(out, raw / scale, 1);
-    out.push('.');
-    let (mut part, mut width) = (raw % scale, 4);
-    while width > 1 && part % 10 == 0 {
-        part /= 10;
-        width -= 1;
-    }
-    write_digits(out, part, width);
-}
-
-/// Writes `number` with at least `width` digits.
-fn write_digits(out: &mut String, mut number: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    while number > 0 {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    start = start.min(digits.len() - width);
-    // Digits are always text.
-    out.push_str(str::from_utf8(&digits[start..]).unwrap_or_default());
-}
-
-fn write_traded(out: &mut String, time: ExchangeTime) {
-    if time.as_seconds().checked_mul(1_000_000_000).is_some() {
-        write_civil(out, time.to_utc());
-        out.push_str("+05:30");
-    } else {
-        // Centuries away, where no nanoseconds count: only slower.
-        let _ = write!(out, "{time}");
-    }
-}
-
-pub(crate) fn write_utc(out: &mut String, utc: Utc) {
-    write_civil(out, utc);
-    out.push('.');
-    let nanos = utc.as_nanos().rem_euclid(1_000_000_000).unsigned_abs();
-    write_digits(out, nanos / 1_000_000, 3);
-    out.push_str("+05:30");
-}
-
-/// Date and time of day in India to the second.
-fn write_civil(out: &mut String, utc: Utc) {
-    let date = ist_date(utc);
-    let second = (utc.as_seconds() + i64::from(IST_OFFSET_SECONDS)).rem_euclid(86_400);
-    let second = second.unsigned_abs();
-    let parts = [
-        (u64::from(date.year().unsigned_abs()), 4, '-'),
-        (u64::from(date.month().unsigned_abs()), 2, '-'),
-        (u64::from(date.day().unsigned_abs()), 2, 'T'),
-        (second / 3600, 2, ':'),
-        (second / 60 % 60, 2, ':'),
-    ];
-    for (part, width, end) in parts {
-        write_digits(out, part, width);
-        out.push(end);
-    }
-    write_digits(out, second % 60, 2);
+    pen.raw(",\"ask_qty\":");
+    pen.count(u64::from(level.ask_qty));
+    pen.raw(",\"ask_orders\":");
+    pen.count(u64::from(level.ask_orders));
+    pen.raw("}");
 }
 
 /// A quote that serde writes as [`write_quote`] does.
@@ -263,25 +292,45 @@ pub struct QuoteJson<'a>(pub &'a Quote, pub Mode);
 impl Serialize for QuoteJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(quote, mode) = *self;
-        let mut map = serializer.serialize_map(None)?;
-        for field in fields(mode) {
-            if let Some(value) = (field.of)(quote) {
-                map.serialize_entry(field.name, &value)?;
-            }
+        let mut visitor = Serde {
+            map: serializer.serialize_map(None)?,
+            quote,
+        };
+        visit(mode, &mut visitor)?;
+        if let Some(levels) = quote.depth.as_ref().filter(|_| mode >= Mode::Full) {
+            visitor
+                .map
+                .serialize_entry(DEPTH_NAME.plain, &Depth(levels))?;
         }
-        map.end()
+        visitor.map.end()
     }
 }
 
-impl Serialize for Value<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Price(price) => price.serialize(serializer),
-            Self::Count(count) => serializer.serialize_u32(*count),
-            Self::Traded(time) => time.serialize(serializer),
-            Self::Received(utc) => utc.serialize(serializer),
-            Self::Depth(levels) => serializer.collect_seq(levels.iter().map(LevelJson)),
+struct Serde<'a, M> {
+    map: M,
+    quote: &'a Quote,
+}
+
+impl<M: SerializeMap> Visitor for Serde<'_, M> {
+    type Error = M::Error;
+
+    fn field<T: Write>(
+        &mut self,
+        name: Name,
+        of: impl Fn(&Quote) -> Option<T>,
+    ) -> Result<(), M::Error> {
+        match of(self.quote) {
+            Some(value) => self.map.serialize_entry(name.plain, &value),
+            None => Ok(()),
         }
+    }
+}
+
+struct Depth<'a>(&'a [DepthLevel; DEPTH]);
+
+impl Serialize for Depth<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(LevelJson))
     }
 }
 

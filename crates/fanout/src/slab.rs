@@ -40,11 +40,23 @@ impl<T> Slab<T> {
         self.entries.get_mut(index as usize)?.as_mut()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let all = (0_u32..).zip(&self.entries);
+        all.filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let all = (0_u32..).zip(&mut self.entries);
+        all.filter_map(|(index, entry)| Some((index, entry.as_mut()?)))
+    }
+
     /// Every index in use.
     pub(crate) fn indexes(&self) -> Vec<u32> {
-        (0_u32..)
-            .zip(&self.entries)
-            .filter_map(|(index, entry)| entry.is_some().then_some(index))
-            .collect()
+        self.iter().map(|(index, _)| index).collect()
     }
 }

@@ -1,10 +1,12 @@
 use std::collections::HashSet;
 
-use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, SubId};
+use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, Position, SubId};
 use strikewire_registry::{Expiring, Registry};
 use strikewire_types::Mode;
+use tokio::sync::oneshot;
 
 use crate::command::{Command, StreamChain, StreamTicks};
+use crate::hub::{ChainAck, HubCommand};
 use crate::resolve::{leg, mode_of};
 use crate::{ChainRequest, Error, Gateway, TicksRequest};
 
@@ -14,6 +16,22 @@ pub struct StreamClient {
     gateway: Gateway,
     id: ClientId,
     last_sub: u64,
+    most: usize,
+}
+
+/// A chain that a client of the stream wants.
+#[derive(Debug, Clone)]
+pub struct StreamChainRequest {
+    /// Which one.
+    pub chain: ChainRequest,
+    /// Absent: full.
+    pub mode: Option<Mode>,
+    /// Whether the window follows the price.
+    pub follow: bool,
+    /// How often.
+    pub class: Class,
+    /// Where an earlier subscription of the same chain ended; absent: from the beginning.
+    pub resume: Option<Position>,
 }
 
 impl Drop for StreamClient {
@@ -29,15 +47,23 @@ impl StreamClient {
             gateway,
             id,
             last_sub: 0,
+            most: usize::MAX,
         }
     }
 
+    /// How many subscriptions it may have at once; there is no limit until this is said.
+    pub const fn allow(&mut self, subscriptions: usize) {
+        self.most = subscriptions;
+    }
+
     /// Streams the ticks of some instruments. `ack` makes the message that goes to
-    /// the client before the first tick.
+    /// the client before the first tick; it is given the tokens of the instruments as they
+    /// were asked for, one by one.
     ///
     /// # Errors
     ///
-    /// When an instrument is unknown, or they do not fit.
+    /// When an instrument is unknown, they do not fit, or the client has too many
+    /// subscriptions.
     ///
     /// # Cancel safety
     ///
@@ -45,60 +71,74 @@ impl StreamClient {
     pub async fn subscribe_ticks(
         &mut self,
         request: &TicksRequest,
-        ack: impl FnOnce(SubId) -> Message,
+        ack: impl Fn(SubId, &[String]) -> Message,
     ) -> Result<SubId, Error> {
         let sub = self.next_sub();
-        let ack = ack(sub);
-        let client = self.id;
+        let (client, most) = (self.id, self.most);
         let gateway = &self.gateway;
+        let ack = &ack;
         gateway
-            .in_master(|master| {
-                let ack = ack.clone();
-                async move {
-                    let ticks = ticks_of(gateway, &master.registry, request, ack)?;
-                    gateway
-                        .ask_of(&master, |reply| Command::StreamTicks {
-                            client,
-                            sub,
-                            ticks,
-                            reply,
-                        })
-                        .await
-                }
+            .in_master(|master| async move {
+                let ticks = ticks_of(gateway, &master.registry, request, |tokens| {
+                    ack(sub, tokens)
+                })?;
+                gateway
+                    .ask_of(&master, |reply| Command::StreamTicks {
+                        client,
+                        sub,
+                        most,
+                        ticks,
+                        reply,
+                    })
+                    .await
             })
             .await?;
         Ok(sub)
     }
 
-    /// Streams a chain: a snapshot, then what changes.
+    /// Streams a chain: a snapshot, then what changes; or, where it goes on from a position
+    /// that is still known, what changed since then. `ack` makes the message that goes to
+    /// the client before that; where a position is given it is told whether it is known.
     ///
     /// # Errors
     ///
-    /// When it is not listed, does not fit, or no price comes in time.
+    /// When the chain is not listed, does not fit, no price comes in time, or the client has
+    /// too many subscriptions.
     ///
     /// # Cancel safety
     ///
     /// The subscription may or may not have been made.
     pub async fn subscribe_chain(
         &mut self,
-        request: &ChainRequest,
-        mode: Option<Mode>,
-        follow: bool,
-        class: Class,
-        ack: impl FnOnce(SubId) -> Message,
+        request: &StreamChainRequest,
+        ack: impl Fn(SubId, Option<bool>) -> Message,
     ) -> Result<SubId, Error> {
         let sub = self.next_sub();
-        let ack = ack(sub);
-        let client = self.id;
+        let ack = match &request.resume {
+            None => ChainAck::Begun(ack(sub, None)),
+            Some(at) => ChainAck::Resumed {
+                at: at.clone(),
+                done: ack(sub, Some(true)),
+                refused: ack(sub, Some(false)),
+            },
+        };
+        let (client, most) = (self.id, self.most);
         let gateway = &self.gateway;
+        let &StreamChainRequest {
+            ref chain,
+            mode,
+            follow,
+            class,
+            ..
+        } = request;
         gateway
             .in_master(|master| {
                 let ack = ack.clone();
                 async move {
-                    let (ladder, width, _) = gateway.resolve_chain(&master.registry, request)?;
+                    let (ladder, width, _) = gateway.resolve_chain(&master.registry, chain)?;
                     gateway.must_be_current(&master.registry, Some(ladder.expiring()))?;
                     let mode = mode_of(ladder.kind(), mode);
-                    let _hold = match request.price {
+                    let _hold = match chain.price {
                         None => {
                             let claim = Some((width, mode));
                             gateway.await_price(&master, ladder, claim).await?
@@ -110,7 +150,7 @@ impl StreamClient {
                         width,
                         mode,
                         follow,
-                        price: request.price,
+                        price: chain.price,
                         class,
                         ack,
                     };
@@ -118,6 +158,7 @@ impl StreamClient {
                         .ask_of(&master, |reply| Command::StreamChain {
                             client,
                             sub,
+                            most,
                             chain,
                             reply,
                         })
@@ -149,6 +190,26 @@ impl StreamClient {
             .await
     }
 
+    /// Sends the client an answer, after those to what it asked for before. False when the
+    /// gateway is stopping.
+    pub fn answer(&self, message: Message) -> bool {
+        let client = self.id;
+        self.gateway
+            .tell_hub(HubCommand::Answer { client, message })
+    }
+
+    /// Waits until all answers so far are among the client's messages.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn settled(&self) {
+        let (done, settled) = oneshot::channel();
+        if self.gateway.tell_hub(HubCommand::Settle { done }) {
+            let _ = settled.await;
+        }
+    }
+
     fn next_sub(&mut self) -> SubId {
         self.last_sub += 1;
         SubId(self.last_sub)
@@ -160,32 +221,34 @@ fn ticks_of(
     gateway: &Gateway,
     registry: &Registry,
     request: &TicksRequest,
-    ack: Message,
+    ack: impl FnOnce(&[String]) -> Message,
 ) -> Result<StreamTicks, Error> {
     let mut legs = Vec::with_capacity(request.instruments.len());
     let mut items: Vec<FanItem> = Vec::with_capacity(request.instruments.len());
+    let mut tokens = Vec::with_capacity(request.instruments.len());
     let mut mode = Mode::Ticker;
     let mut seen = HashSet::with_capacity(request.instruments.len());
     let ended = |it: &Expiring<'_>| gateway.has_ended(it);
     let current = registry.current(&ended);
     for reference in &request.instruments {
         let instrument = current.find(reference)?.instrument;
-        if !seen.insert(instrument.key()) {
-            continue;
+        let token = instrument.token();
+        if seen.insert(instrument.key()) {
+            let asked = mode_of(instrument.kind(), request.mode);
+            mode = mode.max(asked);
+            legs.push(leg(instrument, asked));
+            items.push(FanItem {
+                key: instrument.key(),
+                token: token.as_str().into(),
+            });
         }
-        let asked = mode_of(instrument.kind(), request.mode);
-        mode = mode.max(asked);
-        legs.push(leg(instrument, asked));
-        items.push(FanItem {
-            key: instrument.key(),
-            token: instrument.token().into(),
-        });
+        tokens.push(token);
     }
     Ok(StreamTicks {
         legs,
         items,
         mode,
         class: request.class,
-        ack,
+        ack: ack(&tokens),
     })
 }

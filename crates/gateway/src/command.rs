@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use strikewire_chain::{Span, Width};
+use strikewire_chain::{PriceSource, Span, Width};
 use strikewire_fanout::{ClientId, Message, SubId};
 use strikewire_registry::{LadderId, Registry};
 use strikewire_subscriptions::Leg;
 use strikewire_types::{InstrumentKey, Mode, Price, Utc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use crate::hub::ChainAck;
 use crate::item::ItemSpec;
 use crate::plan::{DryRun, Want};
 use crate::status::ActiveRow;
@@ -60,16 +61,15 @@ pub(crate) enum Command {
         reply: Reply<ChainAnswer>,
     },
     /// A stream client arrived.
-    OpenStream {
-        client: ClientId,
-        outbox: mpsc::Sender<Message>,
-    },
+    OpenStream { client: ClientId },
     /// A stream client left.
     CloseStream { client: ClientId },
     /// A stream client wants ticks.
     StreamTicks {
         client: ClientId,
         sub: SubId,
+        /// How many subscriptions the client may have.
+        most: usize,
         ticks: StreamTicks,
         reply: Reply<()>,
     },
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     StreamChain {
         client: ClientId,
         sub: SubId,
+        /// How many subscriptions the client may have.
+        most: usize,
         chain: StreamChain,
         reply: Reply<()>,
     },
@@ -200,7 +202,7 @@ pub(crate) struct StreamChain {
     pub(crate) follow: bool,
     pub(crate) price: Option<Price>,
     pub(crate) class: strikewire_fanout::Class,
-    pub(crate) ack: Message,
+    pub(crate) ack: ChainAck,
 }
 
 /// A calculated chain, to be rendered by whoever asked.
@@ -216,6 +218,14 @@ pub struct ChainAnswer {
     pub live: Option<SourcePrice>,
     /// When it was calculated.
     pub calculated_at: Utc,
+}
+
+impl ChainAnswer {
+    /// Whether its price is no longer what the market pays. One that was live when it was
+    /// calculated with may be of yesterday by now.
+    pub(crate) fn price_stale(&self) -> bool {
+        self.price.stale || (self.live.is_none() && self.price.source != PriceSource::Client)
+    }
 }
 
 /// What adding an item did.

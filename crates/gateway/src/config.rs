@@ -24,8 +24,6 @@ pub struct Config {
     pub pre_open_lead: Duration,
     /// What is always on, the most important first.
     pub tier_b: Vec<TierBRule>,
-    /// Messages that may wait for one streaming client.
-    pub client_queue: usize,
     /// Seed of everything random: the ids of stream epochs.
     pub seed: u64,
 }
@@ -41,7 +39,6 @@ impl Default for Config {
             live_within_mcx: Duration::from_secs(300),
             pre_open_lead: Duration::from_secs(120),
             tier_b: TierBRule::defaults(),
-            client_queue: 256,
             seed: 0,
         }
     }

@@ -41,6 +41,14 @@ pub enum Error {
         /// What the broker says, or what is missing.
         reason: String,
     },
+    /// The client of the stream has as many subscriptions as it may have.
+    #[error("this client has {held} subscriptions; {most} are accepted")]
+    TooManySubscriptions {
+        /// How many it has.
+        held: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// The user has this item with other settings.
     #[error("user {user} already has {item} with {has}, not {asked}")]
     Conflict {

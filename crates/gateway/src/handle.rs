@@ -1,29 +1,35 @@
+mod chain;
 mod price;
+mod quotes;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strikewire_calendar::Calendar;
-use strikewire_chain::{ChainFacts, ChainView, PriceSource};
-use strikewire_fanout::{ClientId, Message};
+use strikewire_fanout::ClientId;
 use strikewire_quotes::{Quote, Table};
 use strikewire_registry::{ChainQuery, Expiring, LadderId, OtherExchange, Registry};
 use strikewire_store::Reader;
 use strikewire_types::{Clock, Exchange, Expiry, InstrumentKey};
 use tokio::sync::{mpsc, oneshot};
 
+pub use quotes::Quotes;
+
 use crate::command::{ChainAsk, Command, Envelope, Reply};
 use crate::desk::Desk;
-use crate::hub::ANSWERS;
+use crate::hub::HubCommand;
 use crate::item::Holding;
 use crate::master::{Master, Shared as SharedMaster};
+use crate::outbox::{self, Inbox, StreamLimits};
 use crate::plan::Want;
 use crate::tick::Wakers;
 use crate::{
-    ActiveRow, Added, ChainAnswer, ChainRequest, Config, Counters, DryRun, Error, Explanation,
-    ItemFilter, ItemRequest, ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
+    ActiveRow, Added, Config, Counters, DryRun, Error, Explanation, ItemFilter, ItemRequest,
+    ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
+
+pub(crate) use chain::render;
 
 /// How often a request is tried whose price goes before it is done.
 const PRICE_TRIES: usize = 3;
@@ -44,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     pub(crate) clock: Clock,
     pub(crate) commands: mpsc::Sender<Envelope>,
+    /// The hub, which ends with the owner.
+    pub(crate) hub: mpsc::WeakUnboundedSender<HubCommand>,
     pub(crate) wakers: Arc<Wakers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) readiness: Arc<ArcSwap<Readiness>>,
@@ -178,64 +186,6 @@ impl Gateway {
     /// Safe.
     pub async fn list_items(&self, user: u64) -> Result<Vec<ItemView>, Error> {
         self.ask(|reply| Command::List { user, reply }).await
-    }
-
-    /// A chain, without subscribing it.
-    ///
-    /// # Errors
-    ///
-    /// When it is not listed or there is no price.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe.
-    pub async fn read_chain(
-        &self,
-        request: &ChainRequest,
-    ) -> Result<(ChainAnswer, Option<OtherExchange>), Error> {
-        self.in_master(|master| async move {
-            let (ladder, width, warning) = self.resolve_chain(&master.registry, request)?;
-            let _hold = match request.price {
-                None => self.await_price(&master, ladder, None).await?,
-                Some(_) => None,
-            };
-            let (ladder, ask) = (
-                ladder.id(),
-                ChainAsk {
-                    price: request.price,
-                    force: request.force,
-                },
-            );
-            let answer = self
-                .ask_of(&master, |reply| Command::ReadChain {
-                    ladder,
-                    width,
-                    ask,
-                    reply,
-                })
-                .await?;
-            Ok((answer, warning))
-        })
-        .await
-    }
-
-    /// A calculated chain in the form of the contract.
-    #[must_use]
-    pub fn render(&self, answer: &ChainAnswer) -> ChainView {
-        render(answer)
-    }
-
-    /// The last quotes of a chain's contracts, where there are any, by token.
-    #[must_use]
-    pub fn chain_quotes(&self, answer: &ChainAnswer) -> Vec<(String, Quote)> {
-        answer
-            .span
-            .legs(&answer.registry)
-            .filter_map(|(idx, _, _)| {
-                let contract = answer.registry.instrument(idx);
-                Some((contract.token(), self.quote(contract.key())?))
-            })
-            .collect()
     }
 
     /// Totals of the subscription book.
@@ -409,7 +359,8 @@ impl Gateway {
         self.shared.audit.as_ref()
     }
 
-    /// Opens a stream: a handle to subscribe with, and the messages for the client.
+    /// Opens a stream: a handle to subscribe with, and the messages for the client, of which
+    /// so many may wait.
     /// Dropping the handle lets go of everything it subscribed.
     ///
     /// # Errors
@@ -419,11 +370,22 @@ impl Gateway {
     /// # Cancel safety
     ///
     /// Safe.
-    pub async fn open_stream(&self) -> Result<(StreamClient, mpsc::Receiver<Message>), Error> {
-        let (outbox, messages) = mpsc::channel(self.shared.config.client_queue.max(1) + ANSWERS);
+    pub async fn open_stream(&self, limits: StreamLimits) -> Result<(StreamClient, Inbox), Error> {
+        let (outbox, inbox) = outbox::outbox(limits);
         let client = ClientId(self.next_id());
-        self.send(Command::OpenStream { client, outbox }).await?;
-        Ok((StreamClient::new(self.clone(), client), messages))
+        // Before the client can ask the owner anything, or answer itself.
+        if !self.tell_hub(HubCommand::Open { client, outbox }) {
+            return Err(Error::Stopping);
+        }
+        let streamer = StreamClient::new(self.clone(), client);
+        self.send(Command::OpenStream { client }).await?;
+        Ok((streamer, inbox))
+    }
+
+    /// Tells the hub something; false when it has ended.
+    pub(crate) fn tell_hub(&self, command: HubCommand) -> bool {
+        let hub = self.shared.hub.upgrade();
+        hub.is_some_and(|hub| hub.send(command).is_ok())
     }
 
     /// Ends the gateway: what is under way is finished, then the owner, the feed and
@@ -515,20 +477,4 @@ impl Gateway {
             tokio::spawn(async move { commands.send(envelope).await });
         }
     }
-}
-
-/// A calculated chain in the form of the contract.
-pub(crate) fn render(answer: &ChainAnswer) -> ChainView {
-    ChainView::new(
-        &answer.span.window(&answer.registry, answer.price.price),
-        &ChainFacts {
-            price_source: answer.price.source,
-            price_time: answer.price.time,
-            // One that was live when it was calculated with may be of yesterday by now.
-            price_stale: answer.price.stale
-                || (answer.live.is_none() && answer.price.source != PriceSource::Client),
-            live_ltp: answer.live.map(|live| live.price),
-            calculated_at: answer.calculated_at,
-        },
-    )
 }

@@ -1,34 +1,44 @@
+//! The task that serves streaming clients: it turns the hub's windows and puts what comes
+//! out of them into the clients' queues.
+
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use strikewire_fanout::{
-    ChainBody, ChainId, Class, ClientId, Hub, Item, Message, Outlet, Push, Stats, SubId,
+    ChainBody, ChainId, Class, ClientId, Hub, Item, Message, Outlet, Position, Push, SubId,
 };
-use strikewire_types::{InstrumentKey, Mode, Utc};
-use tokio::sync::mpsc::{self, UnboundedReceiver, error::TrySendError};
+use strikewire_types::{InstrumentKey, Mode, Mono, Utc};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::outbox::Outbox;
 use crate::tick::Wakers;
 
-/// A client whose queue stays full for this long is disconnected.
-pub const CLIENT_STALL_LIMIT: Duration = Duration::from_secs(30);
+mod meters;
 
-/// Places in a client's queue that are kept for answers to what it asks for: these are
-/// never conflated.
-pub(crate) const ANSWERS: usize = 64;
+use meters::Meters;
 
 /// The windows of all classes are multiples of this.
 const BEAT: Duration = Duration::from_millis(50);
 
 const BEATS_PER_SECOND: u64 = 20;
 
-/// What the owner tells the hub.
+/// Bytes of text made before the clients' tasks have a turn: what they write is then still
+/// in the processor's cache.
+const PART: usize = 256 * 1024;
+
+/// Commands taken before the clients they concern are woken.
+const PER_TURN: usize = 256;
+
+/// What the owner tells the hub, and streaming clients themselves where the owner has no
+/// part in it.
 #[derive(Debug)]
 pub(crate) enum HubCommand {
     Open {
         client: ClientId,
-        outbox: mpsc::Sender<Message>,
+        outbox: Outbox,
     },
     Close {
         client: ClientId,
@@ -49,12 +59,21 @@ pub(crate) enum HubCommand {
         mode: Mode,
         class: Class,
         /// Absent: the client did not ask for it just now.
-        ack: Option<Message>,
+        ack: Option<ChainAck>,
     },
     Unsubscribe {
         client: ClientId,
         sub: SubId,
         ack: Option<Message>,
+    },
+    /// An answer that the client's own task has found.
+    Answer {
+        client: ClientId,
+        message: Message,
+    },
+    /// Asks to be told when all that was said before is done.
+    Settle {
+        done: oneshot::Sender<()>,
     },
     SetChain {
         chain: ChainId,
@@ -82,35 +101,75 @@ pub(crate) enum HubCommand {
     },
 }
 
+/// What is answered to a subscription of a chain.
+#[derive(Debug, Clone)]
+pub(crate) enum ChainAck {
+    /// To one that begins.
+    Begun(Message),
+    /// To one that goes on from a position, if it can.
+    Resumed {
+        at: Position,
+        done: Message,
+        refused: Message,
+    },
+}
+
 /// The queues of the clients. Bounded; what does not fit is the hub's to conflate.
 #[derive(Debug, Default)]
 struct Queues {
     by_client: HashMap<ClientId, Queue>,
+    /// Clients with something new to read.
+    touched: Vec<ClientId>,
+    /// Whose window is under way.
+    window: Option<Class>,
+    /// Messages in the longest queue, since that was shown last.
+    deepest: usize,
 }
 
 #[derive(Debug)]
 struct Queue {
-    outbox: mpsc::Sender<Message>,
-    full_since: Option<Instant>,
+    outbox: Outbox,
+    touched: bool,
+}
+
+impl Queue {
+    /// Notes that there is something new to read.
+    fn touch(&mut self, client: ClientId, touched: &mut Vec<ClientId>) {
+        if !core::mem::replace(&mut self.touched, true) {
+            touched.push(client);
+        }
+    }
 }
 
 impl Queues {
     /// Sends the answer to something a client asked for. There is room kept for it; a
     /// client that asks on without reading answers is let go.
     fn answer(&mut self, client: ClientId, message: Message) {
-        if let Some(queue) = self.by_client.get(&client)
-            && queue.outbox.try_send(message).is_err()
-        {
-            // The socket's task sees its queue end and closes with a reason.
+        let Some(queue) = self.by_client.get_mut(&client) else {
+            return;
+        };
+        if queue.outbox.answer(message) {
+            queue.touch(client, &mut self.touched);
+        } else {
+            // The socket's task finds out why.
             self.by_client.remove(&client);
         }
     }
-}
 
-impl Queues {
     fn answer_if(&mut self, client: ClientId, message: Option<Message>) {
         if let Some(message) = message {
             self.answer(client, message);
+        }
+    }
+
+    /// Wakes everybody with something new to read: once, however much it is.
+    fn wake(&mut self) {
+        for client in self.touched.drain(..) {
+            if let Some(queue) = self.by_client.get_mut(&client) {
+                queue.touched = false;
+                queue.outbox.wake();
+                self.deepest = self.deepest.max(queue.outbox.len());
+            }
         }
     }
 }
@@ -120,29 +179,26 @@ impl Outlet for Queues {
         let Some(queue) = self.by_client.get_mut(&client) else {
             return Push::Gone;
         };
-        let sent = if queue.outbox.capacity() > ANSWERS {
-            queue.outbox.try_send(message)
-        } else {
-            Err(TrySendError::Full(message))
-        };
-        match sent {
-            Ok(()) => {
-                queue.full_since = None;
-                Push::Taken
-            }
-            Err(TrySendError::Closed(_)) => Push::Gone,
-            Err(TrySendError::Full(_)) => {
-                let now = Instant::now();
-                let since = *queue.full_since.get_or_insert(now);
-                if now.duration_since(since) < CLIENT_STALL_LIMIT {
-                    Push::Full
-                } else {
-                    // The socket's task sees its queue end and closes with a reason.
-                    self.by_client.remove(&client);
-                    Push::Gone
-                }
+        let pushed = queue.outbox.push(message, self.window);
+        match pushed {
+            Push::Taken => queue.touch(client, &mut self.touched),
+            Push::Full => {}
+            Push::Gone => {
+                self.by_client.remove(&client);
             }
         }
+        pushed
+    }
+
+    fn room(&mut self, client: ClientId) -> Push {
+        let Some(queue) = self.by_client.get(&client) else {
+            return Push::Gone;
+        };
+        let room = queue.outbox.room();
+        if room == Push::Gone {
+            self.by_client.remove(&client);
+        }
+        room
     }
 }
 
@@ -152,114 +208,162 @@ impl Outlet for Queues {
 ///
 /// Not safe to resume; meant to be dropped when everything stops.
 pub(crate) async fn run(
-    mut hub: Hub,
+    hub: Hub,
     mut commands: UnboundedReceiver<HubCommand>,
     wakers: Arc<Wakers>,
 ) {
-    let mut queues = Queues::default();
+    let mut service = Service {
+        hub,
+        queues: Queues::default(),
+        meters: Meters::new(),
+        origin: Instant::now(),
+    };
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut beats: u64 = 0;
     loop {
         tokio::select! {
             biased;
-            command = commands.recv() => {
-                let Some(command) = command else { return };
-                handle(&mut hub, &mut queues, command);
-            }
-            () = wakers.batch.notified() => {
-                hub.flush(Class::ALL[0], &mut queues);
-            }
-            // Without clients there is nothing to send.
-            _ = beat.tick(), if !queues.by_client.is_empty() => {
+            _ = beat.tick() => {
                 beats += 1;
-                if beats.is_multiple_of(BEATS_PER_SECOND) {
-                    record(hub.stats());
-                }
-                for class in &Class::ALL[1..] {
-                    let every = u64::from(class.ms()) / BEAT.as_millis() as u64;
-                    if beats.is_multiple_of(every) {
-                        hub.flush(*class, &mut queues);
+                service.beat(beats).await;
+            }
+            command = commands.recv() => {
+                let Some(mut command) = command else { return };
+                for taken in 1.. {
+                    service.handle(command);
+                    if taken == PER_TURN {
+                        break;
+                    }
+                    match commands.try_recv() {
+                        Ok(next) => command = next,
+                        Err(_) => break,
                     }
                 }
             }
+            () = wakers.batch.notified() => service.flush(Class::BATCH).await,
         }
+        service.queues.wake();
     }
 }
 
-fn handle(hub: &mut Hub, queues: &mut Queues, command: HubCommand) {
-    match command {
-        HubCommand::Open { client, outbox } => {
-            queues.by_client.insert(
+struct Service {
+    hub: Hub,
+    queues: Queues,
+    meters: Meters,
+    origin: Instant,
+}
+
+impl Service {
+    fn now(&self) -> Mono {
+        Mono::default() + self.origin.elapsed()
+    }
+
+    async fn beat(&mut self, beats: u64) {
+        for class in &Class::ALL[1..] {
+            let every = u64::from(class.ms()) / BEAT.as_millis() as u64;
+            if beats.is_multiple_of(every) {
+                self.flush(*class).await;
+            }
+        }
+        // What changed although the feed is silent, or found no room.
+        self.flush(Class::BATCH).await;
+        if beats.is_multiple_of(BEATS_PER_SECOND) {
+            let deepest = core::mem::take(&mut self.queues.deepest);
+            self.meters.show(self.hub.stats(), deepest);
+        }
+    }
+
+    async fn flush(&mut self, class: Class) {
+        self.queues.window = Some(class);
+        self.hub.begin_flush(class, self.now(), &mut self.queues);
+        while self.hub.flush_some(PART, &mut self.queues) {
+            self.queues.wake();
+            tokio::task::yield_now().await;
+        }
+        self.queues.wake();
+        self.queues.window = None;
+    }
+
+    fn handle(&mut self, command: HubCommand) {
+        let now = self.now();
+        let Self { hub, queues, .. } = self;
+        match command {
+            HubCommand::Open { client, outbox } => {
+                let touched = false;
+                queues.by_client.insert(client, Queue { outbox, touched });
+                hub.add_client(client);
+            }
+            HubCommand::Close { client } => {
+                queues.by_client.remove(&client);
+                hub.remove_client(client);
+            }
+            HubCommand::Ticks {
                 client,
-                Queue {
-                    outbox,
-                    full_since: None,
-                },
-            );
-            hub.add_client(client);
+                sub,
+                items,
+                mode,
+                class,
+                ack,
+            } => {
+                let asked = ack.is_some();
+                queues.answer_if(client, ack);
+                hub.subscribe_ticks(client, sub, &items, mode, class);
+                if asked {
+                    hub.greet(client, now, queues);
+                }
+            }
+            HubCommand::Chain {
+                client,
+                sub,
+                chain,
+                mode,
+                class,
+                ack,
+            } => {
+                let at = match &ack {
+                    Some(ChainAck::Resumed { at, .. }) => Some(at),
+                    _ => None,
+                };
+                let resumed = hub.subscribe_chain(client, sub, chain, mode, class, at);
+                match ack {
+                    Some(ChainAck::Begun(message)) => queues.answer(client, message),
+                    Some(ChainAck::Resumed { done, refused, .. }) => {
+                        queues.answer(client, if resumed { done } else { refused });
+                    }
+                    None => {}
+                }
+                hub.greet(client, now, queues);
+            }
+            HubCommand::Unsubscribe { client, sub, ack } => {
+                hub.unsubscribe(client, sub);
+                queues.answer_if(client, ack);
+            }
+            HubCommand::Answer { client, message } => queues.answer(client, message),
+            HubCommand::Settle { done } => {
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
+            HubCommand::SetChain { chain, body } => hub.set_chain(chain, *body),
+            HubCommand::RemoveChain { chain } => hub.remove_chain(chain),
+            HubCommand::SlotsChanged(keys) => hub.slots_changed(&keys),
+            HubCommand::Notice {
+                client,
+                sub,
+                code,
+                detail,
+            } => {
+                hub.notice(client, sub, code, &detail, queues);
+            }
+            HubCommand::NoticeAll { code, detail } => {
+                hub.announce(code, &detail, queues);
+            }
+            HubCommand::Gap {
+                keys,
+                from,
+                to,
+                cause,
+            } => hub.gap(&keys, from, to, &cause, queues),
         }
-        HubCommand::Close { client } => {
-            queues.by_client.remove(&client);
-            hub.remove_client(client);
-            record(hub.stats());
-        }
-        HubCommand::Ticks {
-            client,
-            sub,
-            items,
-            mode,
-            class,
-            ack,
-        } => {
-            queues.answer_if(client, ack);
-            hub.subscribe_ticks(client, sub, &items, mode, class);
-        }
-        HubCommand::Chain {
-            client,
-            sub,
-            chain,
-            mode,
-            class,
-            ack,
-        } => {
-            queues.answer_if(client, ack);
-            hub.subscribe_chain(client, sub, chain, mode, class);
-            hub.flush(class, queues);
-        }
-        HubCommand::Unsubscribe { client, sub, ack } => {
-            hub.unsubscribe(client, sub);
-            queues.answer_if(client, ack);
-        }
-        HubCommand::SetChain { chain, body } => hub.set_chain(chain, *body),
-        HubCommand::RemoveChain { chain } => hub.remove_chain(chain),
-        HubCommand::SlotsChanged(keys) => hub.slots_changed(&keys),
-        HubCommand::Notice {
-            client,
-            sub,
-            code,
-            detail,
-        } => {
-            hub.notice(client, sub, code, &detail, queues);
-        }
-        HubCommand::NoticeAll { code, detail } => {
-            hub.announce(code, &detail, queues);
-        }
-        HubCommand::Gap {
-            keys,
-            from,
-            to,
-            cause,
-        } => hub.gap(&keys, from, to, &cause, queues),
     }
-}
-
-/// Shows the hub's figures as metrics.
-fn record(stats: &Stats) {
-    metrics::gauge!("strikewire_stream_clients").set(stats.clients as f64);
-    metrics::gauge!("strikewire_stream_subscriptions").set(stats.subscriptions as f64);
-    metrics::counter!("strikewire_stream_messages_total").absolute(stats.messages);
-    metrics::counter!("strikewire_stream_bytes_total").absolute(stats.bytes);
-    metrics::counter!("strikewire_stream_conflated_total").absolute(stats.conflated);
-    metrics::counter!("strikewire_stream_dropped_total").absolute(stats.dropped);
 }

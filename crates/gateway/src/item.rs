@@ -72,6 +72,20 @@ impl InstrumentType {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for InstrumentType {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some("What kind of thing an item of a watchlist is."))
+            .enum_values(Some(Self::ALL.map(Self::as_str)))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for InstrumentType {}
+
 impl fmt::Display for InstrumentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -104,6 +118,7 @@ impl Serialize for InstrumentType {
 /// Where an item stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ItemState {
     /// Its claim is held.
     Live,
@@ -190,6 +205,7 @@ impl ItemSpec {
 
 /// An item as its user sees it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ItemView {
     /// The underlying's symbol, or the instrument's own.
     pub symbol: String,

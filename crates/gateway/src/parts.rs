@@ -133,6 +133,7 @@ where
 
     let path = TickPath::new(writer, clock, tick_tx, wakers.clone(), counters.clone());
     let hub = Hub::new(table.clone(), config.seed);
+    let weak_hub = hub_tx.downgrade();
     let owner = Owner::new(Made {
         config: config.clone(),
         master: master.clone(),
@@ -163,6 +164,7 @@ where
             desk: desk.clone(),
             clock,
             commands: command_tx,
+            hub: weak_hub,
             wakers: wakers.clone(),
             counters,
             readiness,

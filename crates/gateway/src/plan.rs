@@ -28,6 +28,7 @@ pub(crate) struct Want {
 
 /// What some requests together would take and evict. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DryRun {
     /// Whether they fit, with what is evicted for them.
     pub fits: bool,
@@ -41,6 +42,7 @@ pub struct DryRun {
     /// Whose claims would go, in that order.
     pub evict: Vec<EvictView>,
     /// New instruments by connection.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, usize>))]
     pub by_connection: BTreeMap<u8, usize>,
     /// Messages that subscribe them.
     pub messages: usize,
@@ -53,6 +55,7 @@ pub struct DryRun {
 
 /// A claim that would be evicted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvictView {
     /// The user; null for a stream client's.
     pub user_id: Option<u64>,

@@ -207,6 +207,7 @@ impl ConnCounters {
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ConnState {
     /// It was never up.
     Connecting,
@@ -233,6 +234,7 @@ impl ConnState {
 
 /// One connection in `ws-status`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConnectionStatus {
     /// Where it stands.
     pub state: ConnState,
@@ -261,17 +263,20 @@ pub struct ConnectionStatus {
 
 /// A time without data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GapView {
     /// When the last data came.
     pub from: Utc,
     /// When data came again; null while it lasts.
     pub to: Option<Utc>,
     /// What made it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub cause: Arc<str>,
 }
 
 /// Attempts to connect that are held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeldView {
     /// Until when.
     pub until: Utc,
@@ -282,6 +287,7 @@ pub struct HeldView {
 /// What a subscription lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum MissingWhat {
     /// Data: it is silent while its neighbours tick.
     Data,
@@ -291,6 +297,7 @@ pub enum MissingWhat {
 
 /// Something that a subscription lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingView {
     /// What.
     pub what: MissingWhat,
@@ -302,6 +309,7 @@ pub struct MissingView {
 
 /// What the broker last said of a segment of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MarketStateView {
     /// The broker's number; Dhan does not document what it means.
     pub code: u32,
@@ -311,6 +319,7 @@ pub struct MarketStateView {
 
 /// Packets of one kind that could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UndecodedView {
     /// How many.
     pub count: u64,
@@ -322,12 +331,14 @@ pub struct UndecodedView {
 
 /// All connections.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WsStatus {
     /// Connections there are.
     pub total_connections: usize,
     /// Connections that are up.
     pub connected_connections: usize,
     /// By number, from 1.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, ConnectionStatus>))]
     pub per_connection: BTreeMap<u8, ConnectionStatus>,
     /// Whether others use up the account's connections.
     pub account_contended: bool,
@@ -338,11 +349,13 @@ pub struct WsStatus {
     /// What the broker says of the markets, by segment.
     pub market_states: BTreeMap<Segment, MarketStateView>,
     /// Packets that were not understood, by the broker's code.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, UndecodedView>))]
     pub undecoded: BTreeMap<u8, UndecodedView>,
 }
 
 /// Totals of the subscription book.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusView {
     /// Distinct instruments desired: tier A and tier B together.
     pub total_subscriptions: usize,
@@ -351,6 +364,7 @@ pub struct StatusView {
     /// The share in use, in percent.
     pub utilization_percent: f64,
     /// Wire slots by connection; may exceed the total during a migration or a roll.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, usize>))]
     pub ws_usage: BTreeMap<u8, usize>,
     /// Instruments held in tier A only.
     pub tier_a_count: usize,
@@ -378,6 +392,7 @@ pub struct StatusView {
 
 /// The always-on windows and futures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TierBView {
     /// How many there are.
     pub windows: usize,
@@ -391,6 +406,7 @@ pub struct TierBView {
 
 /// An always-on window that is not held yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingView {
     /// Which one.
     pub window: String,
@@ -422,6 +438,7 @@ pub struct ActiveRow {
 
 /// Who holds an instrument.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HolderView {
     /// `watchlist`, `explicit`, `tier_b`, `stream`, `indicator` or `request`.
     pub kind: &'static str,
@@ -465,6 +482,7 @@ pub struct Explanation {
 
 /// Whether the gateway does its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Readiness {
     /// `ready`, `degraded` or `starting`.
     pub status: &'static str,
@@ -488,6 +506,7 @@ impl Readiness {
 
 /// One thing to know about readiness.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// A stable code.
     pub code: &'static str,

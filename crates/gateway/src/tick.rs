@@ -3,13 +3,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use strikewire_broker::{Gap, MarketState, Packed, Sink, Snapshot, Target, Update};
 use strikewire_quotes::{Entry, Interest, Put, Resumed, Writer, Wrote};
-use strikewire_types::{Clock, ConnId, InstrumentKey, Mode, Now, Segment, Slot, Utc};
+use strikewire_types::{Clock, ConnId, InstrumentKey, LogLimit, Mode, Now, Segment, Slot, Utc};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::Counters;
+use meters::Meters;
 
 mod fill;
+mod meters;
 
 /// What the tick path tells the owner. Bounded by its cause: a band is disarmed by
 /// its crossing, a slot flips once per migration, and a gap ends once.
@@ -48,6 +50,15 @@ pub struct TickPath {
     clock: Clock,
     out: Out,
     counters: Arc<Counters>,
+    meters: Meters,
+    quiet: Quiet,
+}
+
+/// How often is said what may come with any packet.
+#[derive(Debug)]
+struct Quiet {
+    undecoded: LogLimit,
+    market_state: LogLimit,
 }
 
 /// Where the consequences of a tick go.
@@ -75,6 +86,11 @@ impl TickPath {
                 batch_wanted: false,
             },
             counters,
+            meters: Meters::new(),
+            quiet: Quiet {
+                undecoded: LogLimit::per_second(5),
+                market_state: LogLimit::per_second(20),
+            },
         }
     }
 
@@ -219,7 +235,9 @@ impl Sink for TickPath {
 
     fn market_state(&mut self, conn: ConnId, at: Now, segment: Segment, state: MarketState) {
         self.counters.market_state(segment, state.code, at.utc);
-        tracing::info!(%conn, %segment, code = state.code, "Market state");
+        if let Some(suppressed) = self.quiet.market_state.admit(at.mono) {
+            tracing::info!(%conn, %segment, code = state.code, suppressed, "Market state");
+        }
     }
 
     fn gap(&mut self, conn: ConnId, gap: Gap) {
@@ -229,18 +247,25 @@ impl Sink for TickPath {
 
     fn frame(&mut self, conn: ConnId, at: Now, frame: &Bytes) {
         self.counters.conn(conn).frame(at.mono, frame.len());
+        self.meters.begin();
     }
 
     fn undecoded(&mut self, conn: ConnId, at: Now, code: u8, bytes: &[u8]) {
         self.counters.conn(conn).undecoded();
         self.counters.undecoded_packet(code, at.utc, bytes);
-        tracing::debug!(%conn, code, len = bytes.len(), "Packet not decoded");
+        if let Some(suppressed) = self.quiet.undecoded.admit(at.mono) {
+            tracing::debug!(%conn, code, len = bytes.len(), suppressed, "Packet not decoded");
+        }
     }
 
     fn turn_done(&mut self, _at: Now) {
+        let began = self.meters.received();
         self.settle();
         if core::mem::take(&mut self.out.batch_wanted) {
             self.out.wakers.batch.notify_one();
+        }
+        if let Some(began) = began {
+            self.meters.settled(began);
         }
     }
 }

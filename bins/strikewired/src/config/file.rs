@@ -10,6 +10,7 @@ use strikewire_gateway::{Contracts, TierBRule};
 use strikewire_store::DatabaseUrl;
 use strikewire_types::Mode;
 
+use super::interface::{AuthSection, HttpSection, LogSection, StreamSection, TlsSection};
 use crate::Broker;
 
 /// The file as it is written.
@@ -34,7 +35,11 @@ pub(super) struct File {
     pub(super) calendar: CalendarFile,
     pub(super) eod: EndOfDay,
     pub(super) store: Store,
-    pub(super) stream: Stream,
+    pub(super) http: HttpSection,
+    pub(super) tls: TlsSection,
+    pub(super) auth: AuthSection,
+    pub(super) stream: StreamSection,
+    pub(super) log: LogSection,
     pub(super) tier_b: Vec<TierB>,
 }
 
@@ -146,12 +151,6 @@ pub(super) struct Subscriptions {
     pub(super) fair_share: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Stream {
-    pub(super) client_queue: usize,
-}
-
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -170,7 +169,11 @@ impl Default for File {
             calendar: CalendarFile::default(),
             eod: EndOfDay::default(),
             store: Store::default(),
-            stream: Stream::default(),
+            http: HttpSection::default(),
+            tls: TlsSection::default(),
+            auth: AuthSection::default(),
+            stream: StreamSection::default(),
+            log: LogSection::default(),
             tier_b: TierBRule::defaults().iter().map(TierB::from).collect(),
         }
     }
@@ -292,11 +295,5 @@ impl TierB {
                 .unwrap_or(Mode::Full),
             expiries: self.expiries,
         })
-    }
-}
-
-impl Default for Stream {
-    fn default() -> Self {
-        Self { client_queue: 256 }
     }
 }

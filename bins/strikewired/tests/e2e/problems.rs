@@ -171,8 +171,19 @@ async fn every_mistake_is_a_problem_that_names_the_thing_and_the_choices() {
         ),
         (
             "/api/v2/option-chain/NIFTY?underlying_ltp=NaN",
+            400,
+            "invalid_value",
+        ),
+        (
+            "/api/v2/option-chain/NIFTY?underlying_ltp=0",
             422,
             "invalid_price",
+        ),
+        ("/api/v2/quotes", 400, "missing_field"),
+        (
+            "/api/v2/quotes?instruments=NIFTY,,ITC",
+            400,
+            "invalid_value",
         ),
         ("/api/v2/option-chain/%FF", 400, "invalid_value"),
         ("/api/v2/stream", 400, "invalid_value"),
@@ -245,4 +256,20 @@ async fn search_metrics_and_readiness_answer() {
         text.contains("strikewire_subscriptions_capacity 25000"),
         "{text}"
     );
+    let quotes = gateway
+        .ok("/api/v2/quotes?instruments=RELIANCE,NOSUCH")
+        .await;
+    assert_eq!(
+        quotes,
+        json!({"quotes": {}, "unknown": ["NOSUCH"], "not_subscribed": ["RELIANCE"]})
+    );
+    assert_eq!(gateway.ok("/openapi.json").await["openapi"], "3.1.0");
+    for (path, has) in [
+        ("/docs", "docs/start.js"),
+        ("/docs/start.js", "openapi.json"),
+        ("/docs/swagger-ui-bundle.js", "SwaggerUIBundle"),
+    ] {
+        let text = gateway.ok(path).await;
+        assert!(text.as_str().expect("a text").contains(has), "{path}");
+    }
 }

@@ -13,21 +13,57 @@ use crate::model::{
 };
 use crate::{Api, Caller, Code, Problem, Reloaded, cursor};
 
-pub(crate) async fn ws_status(State(api): State<Api>) -> Answer<WsStatus> {
+/// The connections to the broker
+#[utoipa::path(
+    get,
+    path = "/api/v2/admin/ws-status",
+    tag = "admin",
+    operation_id = "admin_ws_status",
+    responses((status = 200, description = "Each connection, by number.", body = WsStatus)),
+)]
+pub(crate) async fn ws_status(State(api): State<Api>, caller: Caller) -> Answer<WsStatus> {
+    caller.admin()?;
     Ok(Json(api.gateway.ws_status().await?))
 }
 
+/// Lets go of all of tier A
+///
+/// The items stay on their watchlists as `evicted`, and a restart does not revive them.
+#[utoipa::path(
+    post,
+    path = "/api/v2/admin/unsubscribe-all-tier-a",
+    tag = "admin",
+    operation_id = "admin_unsubscribe_all_tier_a",
+    request_body = Option<NoBody>,
+    responses((status = 200, description = "They are let go.", body = UnsubscribeAnswer)),
+)]
 pub(crate) async fn unsubscribe_tier_a(
     State(api): State<Api>,
+    caller: Caller,
     _: NoBody,
 ) -> Answer<UnsubscribeAnswer> {
+    caller.admin()?;
     Ok(Json(UnsubscribeAnswer {
         success: true,
         unsubscribed: api.gateway.unsubscribe_tier_a().await?,
     }))
 }
 
-pub(crate) async fn rebalance(State(api): State<Api>, _: NoBody) -> Answer<RebalanceAnswer> {
+/// Evens the connections out
+#[utoipa::path(
+    post,
+    path = "/api/v2/admin/rebalance-ws",
+    tag = "admin",
+    operation_id = "admin_rebalance_ws",
+    request_body = Option<NoBody>,
+    responses((status = 200, description = "How many instruments move.", body = RebalanceAnswer)),
+)]
+pub(crate) async fn rebalance(
+    State(api): State<Api>,
+    caller: Caller,
+    _: NoBody,
+) -> Answer<RebalanceAnswer> {
+    caller.admin()?;
     let moved = api.gateway.rebalance().await?;
     Ok(Json(RebalanceAnswer {
         success: true,
@@ -36,6 +72,17 @@ pub(crate) async fn rebalance(State(api): State<Api>, _: NoBody) -> Answer<Rebal
     }))
 }
 
+/// Takes a changed configuration
+///
+/// Reads the configuration again and takes what can change at run time; all or nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v2/admin/reload-config",
+    tag = "admin",
+    operation_id = "admin_reload_config",
+    request_body = Option<NoBody>,
+    responses((status = 200, description = "What holds from now on, and what after a restart only.", body = Reloaded)),
+)]
 pub(crate) async fn reload(State(api): State<Api>, caller: Caller, _: NoBody) -> Answer<Reloaded> {
     caller.admin()?;
     let Some(control) = api.control.clone() else {
@@ -49,10 +96,23 @@ pub(crate) async fn reload(State(api): State<Api>, caller: Caller, _: NoBody) ->
         .map_err(|mistake| Problem::new(Code::InvalidConfig, mistake))
 }
 
+/// Calculates the chains of an expiry anew
+///
+/// On every exchange that lists it.
+#[utoipa::path(
+    post,
+    path = "/api/v2/admin/invalidate-expiry",
+    tag = "admin",
+    operation_id = "admin_invalidate_expiry",
+    request_body = InvalidateRequest,
+    responses((status = 200, description = "How many were known.", body = InvalidateAnswer)),
+)]
 pub(crate) async fn invalidate(
     State(api): State<Api>,
+    caller: Caller,
     Body(body): Body<InvalidateRequest>,
 ) -> Answer<InvalidateAnswer> {
+    caller.admin()?;
     let expiry = extract::required("expiry", &body.expiry)?;
     Ok(Json(InvalidateAnswer {
         success: true,
@@ -60,7 +120,30 @@ pub(crate) async fn invalidate(
     }))
 }
 
-pub(crate) async fn audit(State(api): State<Api>, params: Params) -> Answer<AuditAnswer> {
+/// The audit log
+///
+/// What happened, newest first; or with `as_of` what was subscribed then, by token.
+#[utoipa::path(
+    get,
+    path = "/api/v2/audit",
+    tag = "audit",
+    operation_id = "audit",
+    params(
+        ("token" = Option<String>, Query, description = "Only of this instrument; one that is gone is named by its token of then."),
+        ("action" = Option<String>, Query, description = "Only this, such as `SUBSCRIBE` or `RATE_LIMIT_EVICT`."),
+        ("since" = Option<String>, Query, format = DateTime, description = "Only from then on."),
+        ("as_of" = Option<String>, Query, format = DateTime, description = "What was subscribed then; not together with `since`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of the log.", body = AuditAnswer)),
+)]
+pub(crate) async fn audit(
+    State(api): State<Api>,
+    caller: Caller,
+    params: Params,
+) -> Answer<AuditAnswer> {
+    caller.admin()?;
     let query = audit_query(&api, &params)?;
     let reader = api.gateway.audit().ok_or_else(|| {
         let detail = "there is no audit log: this server runs without a database";

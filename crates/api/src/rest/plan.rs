@@ -4,12 +4,12 @@ use core::slice;
 
 use axum::Json;
 use axum::extract::State;
-use strikewire_gateway::{DryRun, ItemRequest, List};
+use strikewire_gateway::{ItemRequest, List};
 
 use super::{Answer, item_request};
 use crate::extract::{self, Body};
-use crate::model::{AddRequest, PlanRequest};
-use crate::{Api, Code, Problem};
+use crate::model::{AddRequest, PlanAnswer, PlanRequest};
+use crate::{Api, Caller, Code, Problem};
 
 /// Requests that are planned together at most.
 const REQUEST_LIMIT: usize = 1000;
@@ -17,15 +17,35 @@ const REQUEST_LIMIT: usize = 1000;
 /// Bytes of a body with that many requests, each with all fields.
 pub(crate) const BODY_LIMIT: usize = 512 * 1024;
 
-pub(crate) async fn plan(State(api): State<Api>, Body(body): Body<PlanRequest>) -> Answer<DryRun> {
-    let requests = requests(body)?;
+/// What requests would take
+///
+/// Together, as if they were added to watchlists, and whose claims would go for them.
+/// Changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v2/plan",
+    tag = "watchlist",
+    operation_id = "plan",
+    request_body = PlanRequest,
+    responses((status = 200, description = "Whether they fit, and how.", body = PlanAnswer)),
+)]
+pub(crate) async fn plan(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(body): Body<PlanRequest>,
+) -> Answer<PlanAnswer> {
+    let requests = requests(&caller, body)?;
+    let may_see = |user: Option<u64>| match user {
+        Some(user) => caller.may_touch(user),
+        None => caller.admin().is_ok(),
+    };
     match api.gateway.plan(&requests).await {
-        Ok(run) => Ok(Json(run)),
+        Ok(run) => Ok(Json(PlanAnswer::new(run, may_see))),
         Err(error) => Err(blame(&api, &requests, error.into()).await),
     }
 }
 
-pub(super) fn requests(body: PlanRequest) -> Result<Vec<ItemRequest>, Problem> {
+pub(super) fn requests(caller: &Caller, body: PlanRequest) -> Result<Vec<ItemRequest>, Problem> {
     let given = body.requests.len();
     if !(1..=REQUEST_LIMIT).contains(&given) {
         let detail = format!("requests: {given} are given; 1 to {REQUEST_LIMIT} are accepted");
@@ -36,7 +56,7 @@ pub(super) fn requests(body: PlanRequest) -> Result<Vec<ItemRequest>, Problem> {
         .enumerate()
         .map(|(at, value)| {
             extract::fields::<AddRequest>(value)
-                .and_then(|add| item_request(&add, List::Watchlist))
+                .and_then(|add| item_request(caller, add, List::Watchlist))
                 .map_err(|problem| problem.within(&part(at)))
         })
         .collect()

@@ -6,17 +6,44 @@ use axum::Json;
 use axum::extract::State;
 use strikewire_gateway::registry::{Expiring, Instrument, Registry};
 use strikewire_gateway::types::{ConnId, Exchange, InstrumentKey, Tier};
-use strikewire_gateway::{ActiveRow, Error, Explanation, Gateway, StatusView};
+use strikewire_gateway::{ActiveRow, Error, Explanation, Gateway, HolderView, StatusView};
 
 use super::{Answer, blocking};
 use crate::extract::{Params, PathText};
 use crate::model::{ActiveAnswer, ActiveView, SubscriptionAnswer, SubscriptionView};
-use crate::{Api, Code, Problem, cursor};
+use crate::{Api, Caller, Code, Problem, cursor};
 
+/// Totals of what is subscribed
+#[utoipa::path(
+    get,
+    path = "/api/v2/subscriptions/status",
+    tag = "subscriptions",
+    operation_id = "subscriptions_status",
+    responses((status = 200, description = "The totals.", body = StatusView)),
+)]
 pub(crate) async fn status(State(api): State<Api>) -> Answer<StatusView> {
     Ok(Json(api.gateway.status().await?))
 }
 
+/// What is subscribed
+///
+/// By token. Rows that are there throughout are never skipped or repeated from page to
+/// page.
+#[utoipa::path(
+    get,
+    path = "/api/v2/subscriptions/active",
+    tag = "subscriptions",
+    operation_id = "subscriptions_active",
+    params(
+        ("tier" = Option<Tier>, Query, description = "Only of this tier."),
+        ("symbol" = Option<String>, Query, description = "Only on this symbol."),
+        ("exchange" = Option<Exchange>, Query, description = "Only of this exchange."),
+        ("ws" = Option<u8>, Query, minimum = 1, description = "Only on this connection."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "100 unless given."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of it.", body = ActiveAnswer)),
+)]
 pub(crate) async fn active(State(api): State<Api>, params: Params) -> Answer<ActiveAnswer> {
     params.only(&["tier", "symbol", "exchange", "ws", "limit", "cursor"])?;
     let page = Page {
@@ -135,8 +162,21 @@ fn listed<'r>(registry: &'r Registry, name: &str) -> Result<&'r str, Problem> {
     }
 }
 
+/// All about the subscription of one instrument
+///
+/// Who holds it and why, and how it stands on the wire. To those who are no admins the
+/// holders are their own, and the others' number.
+#[utoipa::path(
+    get,
+    path = "/api/v2/subscriptions/{token}",
+    tag = "subscriptions",
+    operation_id = "subscription",
+    params(("token" = String, Path, description = "The token, or `SEGMENT:SECURITY_ID`.")),
+    responses((status = 200, description = "What there is to know.", body = SubscriptionAnswer)),
+)]
 pub(crate) async fn one(
     State(api): State<Api>,
+    caller: Caller,
     PathText(token): PathText,
 ) -> Answer<SubscriptionAnswer> {
     let gateway = &api.gateway;
@@ -162,12 +202,33 @@ pub(crate) async fn one(
     let age = gateway
         .quote(key)
         .map(|quote| u64::try_from(now.utc.since(quote.recv).as_millis()).unwrap_or(u64::MAX));
+    let (holders, others) = seen(&caller, explanation.holders);
     Ok(Json(SubscriptionAnswer {
         subscription: view(instrument.token(), instrument, &row),
         last_tick_age_ms: age,
         last_gap: explanation.last_gap,
-        holders: explanation.holders,
+        holders,
+        others,
     }))
+}
+
+/// The holders that `caller` may see, and how many there are besides.
+pub(super) fn seen(caller: &Caller, holders: Vec<HolderView>) -> (Vec<HolderView>, Option<usize>) {
+    if caller.admin().is_ok() {
+        return (holders, None);
+    }
+    let all = holders.len();
+    let own: Vec<HolderView> = holders
+        .into_iter()
+        .filter(|holder| holder.user_id.is_some_and(|user| caller.may_touch(user)))
+        .map(|holder| HolderView {
+            // Others' claims made room for it.
+            displaced: Vec::new(),
+            ..holder
+        })
+        .collect();
+    let others = all - own.len();
+    (own, Some(others))
 }
 
 /// Who holds the instrument that `token` names, and the master that it is listed in.

@@ -1,3 +1,7 @@
+mod described;
+mod quotes;
+mod rights;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -19,7 +23,7 @@ use super::plan;
 use super::subscriptions::Page;
 use crate::extract::fields;
 use crate::extract::tests::json_value;
-use crate::{Api, Code, Metrics, router};
+use crate::{Api, Caller, Code, Metrics, router};
 
 /// An index with options of two expiries, an equity on two exchanges with options on one.
 fn registry() -> Arc<Registry> {
@@ -181,13 +185,14 @@ proptest! {
 
     #[test]
     fn no_plan_panics(value in json_value(), field in "[a-z_]{0,12}", inner in json_value()) {
-        let _ = fields(value.clone()).and_then(plan::requests);
+        let requests = |body| plan::requests(&Caller::anyone(), body);
+        let _ = fields(value.clone()).and_then(requests);
         let good = json!({"user_id": 1, "symbol": "NIFTY"});
         let mut bad = good.clone();
         bad[&field] = inner;
         for second in [bad, value] {
             let body = json!({"requests": [good, second]});
-            if let Err(problem) = fields(body).and_then(plan::requests) {
+            if let Err(problem) = fields(body).and_then(requests) {
                 let field = problem.field.unwrap_or_default();
                 prop_assert!(field.starts_with("requests[1]"), "{field}");
             }
@@ -212,14 +217,14 @@ impl Feed for Silent {
 }
 
 /// A server without a broker that answers, asked without a socket.
-struct Server {
-    api: Api,
+pub(crate) struct Server {
+    pub(crate) api: Api,
     gateway: Gateway,
     owner: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::at("2026-02-09T10:00:00+05:30", None)
     }
 
@@ -258,7 +263,7 @@ impl Server {
         }
     }
 
-    async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
         let response = router(self.api.clone()).oneshot(request).await.unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -277,7 +282,7 @@ impl Server {
         self.ask(request.unwrap()).await
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.gateway.stop().await;
         self.owner.await.unwrap();
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use secrecy::SecretString;
 use strikewire_broker::{ConnEvent, DownCause, Gap, Sink, WireBatch};
-use strikewire_types::{ConnId, Now};
+use strikewire_types::{ConnId, LogLimit, Now};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -45,6 +45,8 @@ pub(super) struct Line {
     /// When data last arrived in an earlier life, and why that ended, until there is some
     /// again.
     gap: Option<(Now, DownCause)>,
+    /// How often is said that a text came, which no documented feed sends.
+    texts: LogLimit,
 }
 
 type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -100,6 +102,7 @@ impl Line {
             close_frame: false,
             data_at: None,
             gap: None,
+            texts: LogLimit::per_second(1),
         }
     }
 
@@ -281,7 +284,11 @@ impl Line {
                     }
                 }
                 Message::Text(text) => {
-                    tracing::debug!(conn = %self.conn, bytes = text.len(), "text frame ignored");
+                    let at = common.sink.now().mono;
+                    if let Some(suppressed) = self.texts.admit(at) {
+                        let (conn, bytes) = (self.conn, text.len());
+                        tracing::debug!(%conn, bytes, suppressed, "text frame ignored");
+                    }
                     read.tally.frames += 1;
                     read.tally.bytes += text.len() as u64;
                     read.tally.undecoded += 1;
@@ -404,9 +411,7 @@ fn take<S: Sink>(
     tally.undecoded += delivered.undecoded;
     tally.unresolved += delivered.unresolved;
     tally.market_status += delivered.market_status;
-    if delivered.applied > 0 {
-        common.applied = Some(at);
-    }
+    common.taken = Some(at);
     delivered
 }
 

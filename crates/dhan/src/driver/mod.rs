@@ -34,8 +34,8 @@ struct Common<S> {
     stats: Arc<FeedStats>,
     port: Port,
     sink: S,
-    /// When the latest frame of this turn that had something for the sink arrived.
-    applied: Option<Now>,
+    /// When the latest frame of this turn arrived.
+    taken: Option<Now>,
     /// A socket had more to read than its share of this turn.
     more: bool,
 }
@@ -93,7 +93,7 @@ impl<S: Sink> Driver<S> {
                 stats: feed.stats,
                 port,
                 sink,
-                applied: None,
+                taken: None,
                 more: false,
             },
             lines: conns.map(Line::new).collect(),
@@ -136,7 +136,7 @@ impl<S: Sink> Driver<S> {
             }
         }
         self.perform(cx, now);
-        if let Some(at) = self.common.applied.take() {
+        if let Some(at) = self.common.taken.take() {
             self.common.sink.turn_done(at);
         }
         for line in &self.lines {

@@ -146,12 +146,14 @@ fn a_gap_lasts_from_the_last_data_to_the_first_after_with_the_first_cause() {
         peer.send(Message::binary(vec![0; 40])).await;
         assert_eq!(rig.seen().await, Seen::Frame(conn, 40));
         assert_eq!(rig.seen().await, Seen::Undecoded(conn, 0, 40));
+        assert_eq!(rig.seen().await, Seen::TurnDone);
         drop(peer);
         let (_, _, first_cause, _) = rig.down().await;
         // A life without data does not end the gap, and its end is not the cause.
         let (mut peer, _, _) = rig.connected().await;
         peer.send(disconnect(800)).await;
         assert_eq!(rig.seen().await, Seen::Frame(conn, 10));
+        assert_eq!(rig.seen().await, Seen::TurnDone);
         let (_, _, second_cause, _) = rig.down().await;
         assert_ne!(first_cause, second_cause);
 
@@ -160,6 +162,7 @@ fn a_gap_lasts_from_the_last_data_to_the_first_after_with_the_first_cause() {
             .await;
         assert_eq!(rig.seen().await, Seen::Frame(conn, 8));
         assert!(matches!(rig.seen().await, Seen::MarketState(..)));
+        assert_eq!(rig.seen().await, Seen::TurnDone);
         peer.send(Message::binary(ticker(NIFTY, 2.0))).await;
         for expected in [
             Seen::Gap(

@@ -1,13 +1,15 @@
 //! Sending: what a window changed, to whom it concerns.
 
-use strikewire_types::Mode;
+use strikewire_types::Mono;
 
-use crate::channel::{Channel, Standing};
+use super::serve::{Delta, Round, send};
+use super::{Hub, Sub, UnderWay};
+use crate::bundle::{Behind, join};
+use crate::channel::Standing;
 use crate::class::Class;
 use crate::frames;
-use crate::hub::{ClientId, Hub, LETTERS, MODES, Message, Outlet, Push, Stats, SubId};
-
-const TICKS: &str = "{\"type\":\"ticks\",\"items\":[";
+use crate::message::Message;
+use crate::outlet::{ClientId, Outlet, Push, SubId};
 
 impl Hub {
     /// Sends what one window of a class changed. To be called after every batch of the feed
@@ -15,7 +17,19 @@ impl Hub {
     ///
     /// A client gets at most one `ticks` message, and of each chain one delta. What its queue
     /// has no room for is conflated, or counted and followed by a snapshot, in a later flush.
-    pub fn flush(&mut self, class: Class, outlet: &mut impl Outlet) {
+    ///
+    /// This is also what lets time pass: what is remembered for clients that may come back
+    /// is forgotten in a flush, of whichever class.
+    pub fn flush(&mut self, class: Class, now: Mono, outlet: &mut impl Outlet) {
+        self.begin_flush(class, now, outlet);
+        self.flush_some(usize::MAX, outlet);
+    }
+
+    /// Begins a [`flush`](Self::flush) that [`flush_some`](Self::flush_some) goes on with.
+    /// One that is still under way is finished first.
+    pub fn begin_flush(&mut self, class: Class, now: Mono, outlet: &mut impl Outlet) {
+        self.flush_some(usize::MAX, outlet);
+        self.pass_time(now);
         let mut gone = Vec::new();
         self.deliver_letters(outlet, &mut gone);
         let mut changed = std::mem::take(&mut self.changed);
@@ -24,12 +38,63 @@ impl Hub {
             self.distribute(*index, class);
         }
         self.changed = changed;
-        for at in std::mem::take(&mut self.active[class.index()]) {
-            self.send_ticks(at, class, outlet, &mut gone);
+        self.under_way = UnderWay {
+            bundles: std::mem::take(&mut self.bundles.active[class.index()]),
+            channels: std::mem::take(&mut self.due[class.index()]),
+        };
+        self.let_go(gone);
+    }
+
+    /// Goes on with a flush until about `bytes` of text were made; whether there is more to
+    /// do. Whoever lets the clients' sockets be written to in between has less text in
+    /// memory at a time, and still in the processor's cache when it is written.
+    pub fn flush_some(&mut self, bytes: usize, outlet: &mut impl Outlet) -> bool {
+        let mut gone = Vec::new();
+        let enough = self.stats.made.saturating_add(bytes as u64);
+        while self.stats.made < enough {
+            if let Some(at) = self.under_way.bundles.pop() {
+                self.send_ticks(at, outlet, &mut gone);
+            } else if let Some(at) = self.under_way.channels.pop() {
+                self.send_chain(at, outlet, &mut gone);
+            } else {
+                break;
+            }
         }
-        for at in std::mem::take(&mut self.due[class.index()]) {
-            self.send_chain(at, outlet, &mut gone);
+        self.let_go(gone);
+        !self.under_way.is_empty()
+    }
+
+    /// Sends a client what its new subscriptions begin with, without waiting for the end of
+    /// a window, and without ending anybody else's.
+    pub fn greet(&mut self, client: ClientId, now: Mono, outlet: &mut impl Outlet) {
+        self.pass_time(now);
+        let Some(at) = self.client_at.get(&client).copied() else {
+            return;
+        };
+        let Some(client) = self.clients.get(at) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        let bundles = client.bundles;
+        let channels: Vec<u32> = client
+            .subs
+            .values()
+            .filter_map(|sub| match sub {
+                Sub::Chain { channel } => Some(*channel),
+                Sub::Ticks { .. } => None,
+            })
+            .collect();
+        self.instruments.refresh();
+        for bundle in bundles.into_iter().flatten() {
+            self.greet_ticks(bundle, at, outlet, &mut gone);
         }
+        for channel in channels {
+            self.greet_chain(channel, at, outlet, &mut gone);
+        }
+        self.let_go(gone);
+    }
+
+    pub(super) fn let_go(&mut self, gone: Vec<ClientId>) {
         for client in gone {
             self.remove_client(client);
         }
@@ -37,14 +102,8 @@ impl Hub {
 
     /// Notes a changed instrument with everybody who wants it.
     fn distribute(&mut self, index: u32, class: Class) {
-        for at in self.instruments.watchers(index, class) {
-            if let Some(client) = self.clients.get_mut(*at) {
-                let ticks = &mut client.ticks[class.index()];
-                if ticks.pending.is_empty() {
-                    self.active[class.index()].push(*at);
-                }
-                ticks.pending.push(index);
-            }
+        for watcher in self.instruments.watchers(index, class) {
+            self.bundles.changed(*watcher);
         }
         for at in self.instruments.channels(index, class) {
             if let Some(channel) = self.channels.get_mut(*at) {
@@ -56,51 +115,125 @@ impl Hub {
         }
     }
 
-    fn send_ticks(
-        &mut self,
-        at: u32,
-        class: Class,
-        outlet: &mut impl Outlet,
-        gone: &mut Vec<ClientId>,
-    ) {
-        let Some(client) = self.clients.get_mut(at) else {
+    /// Serves a bundle: one message for all who have what all have, and to each of the
+    /// others its own.
+    fn send_ticks(&mut self, at: u32, outlet: &mut impl Outlet, gone: &mut Vec<ClientId>) {
+        let Some(bundle) = self.bundles.get_mut(at) else {
             return;
         };
-        let ticks = &mut client.ticks[class.index()];
-        if ticks.held {
-            ticks.pending.sort_unstable();
-            ticks.pending.dedup();
+        bundle.active = false;
+        let mut common: Option<Message> = None;
+        if !bundle.changed.is_empty() && bundle.members.iter().any(|one| one.behind.is_none()) {
+            common = join(
+                &bundle.watches,
+                bundle.changed.iter().copied(),
+                true,
+                &mut self.instruments,
+                &mut self.fragments,
+            );
+            self.stats.made += common.as_ref().map_or(0, Message::len) as u64;
         }
-        let mut message = String::from(TICKS);
-        // What is not watched any more, or not known, is not pending.
-        ticks.pending.retain(|index| {
-            let mode = ticks.watched.get(index).and_then(highest);
-            let Some(item) = mode.and_then(|mode| self.instruments.fragment(*index, mode)) else {
-                return false;
+        let mut first = true;
+        let alone = bundle.members.len() == 1;
+        for member in &mut bundle.members {
+            let Some(client) = self.clients.get(member.client) else {
+                continue;
             };
-            if message.len() > TICKS.len() {
-                message.push(',');
+            if let Some(behind) = &mut member.behind {
+                for place in &bundle.changed {
+                    behind.add(*place);
+                }
+                let conflated = bundle.changed.len() as u64;
+                match outlet.room(client.id) {
+                    Push::Taken => {}
+                    Push::Full => {
+                        self.stats.conflated += conflated;
+                        continue;
+                    }
+                    Push::Gone => {
+                        gone.push(client.id);
+                        continue;
+                    }
+                }
+                let own = join(
+                    &bundle.watches,
+                    behind.places(),
+                    !behind.begins,
+                    &mut self.instruments,
+                    &mut self.fragments,
+                );
+                self.stats.made += own.as_ref().map_or(0, Message::len) as u64;
+                self.stats.made += own.as_ref().map_or(0, Message::len) as u64;
+                let pushed = own.map(|own| send(&mut self.stats, client.id, own, outlet, gone));
+                if pushed == Some(Push::Full) {
+                    self.stats.conflated += conflated;
+                } else {
+                    // What is not known of any instrument is not waited for.
+                    member.behind = None;
+                }
+            } else {
+                let message = if alone { common.take() } else { common.clone() };
+                let Some(message) = message else { continue };
+                match send(&mut self.stats, client.id, message, outlet, gone) {
+                    Push::Taken => self.stats.shared += u64::from(!first),
+                    Push::Full => {
+                        let mut behind = Behind::new(&bundle.watches);
+                        for place in &bundle.changed {
+                            behind.add(*place);
+                        }
+                        self.stats.conflated += bundle.changed.len() as u64;
+                        member.behind = Some(behind);
+                    }
+                    Push::Gone => {}
+                }
+                first = false;
             }
-            message.push_str(item);
-            true
-        });
-        let pushed = if message.len() > TICKS.len() {
-            message.push_str("]}");
-            send(&mut self.stats, client.id, message, outlet, gone)
-        } else {
-            Push::Taken
-        };
-        let ticks = &mut client.ticks[class.index()];
-        ticks.held = pushed == Push::Full;
-        if ticks.held {
-            self.stats.conflated += ticks.pending.len() as u64;
-            self.active[class.index()].push(at);
-        } else {
-            ticks.pending.clear();
+        }
+        bundle.changed.clear();
+        if bundle.members.iter().any(|one| one.behind.is_some()) {
+            bundle.active = true;
+            self.bundles.active[bundle.class.index()].push(at);
         }
     }
 
+    /// Sends one member of a bundle what it has still to get.
+    fn greet_ticks(
+        &mut self,
+        bundle: u32,
+        client: u32,
+        outlet: &mut impl Outlet,
+        gone: &mut Vec<ClientId>,
+    ) {
+        let Some(bundle) = self.bundles.get_mut(bundle) else {
+            return;
+        };
+        let mut members = bundle.members.iter_mut();
+        let Some(member) = members.find(|one| one.client == client) else {
+            return;
+        };
+        let (Some(behind), Some(client)) = (&member.behind, self.clients.get(client)) else {
+            return;
+        };
+        if outlet.room(client.id) != Push::Taken {
+            return;
+        }
+        let own = join(
+            &bundle.watches,
+            behind.places(),
+            !behind.begins,
+            &mut self.instruments,
+            &mut self.fragments,
+        );
+        self.stats.made += own.as_ref().map_or(0, Message::len) as u64;
+        let pushed = own.map(|own| send(&mut self.stats, client.id, own, outlet, gone));
+        if pushed != Some(Push::Full) {
+            member.behind = None;
+        }
+    }
+
+    /// Moves a channel on and serves all its subscribers.
     fn send_chain(&mut self, at: u32, outlet: &mut impl Outlet, gone: &mut Vec<ClientId>) {
+        let channels = self.channels.len();
         let Some(channel) = self.channels.get_mut(at) else {
             return;
         };
@@ -108,22 +241,35 @@ impl Hub {
         if !channel.has_body() {
             return;
         }
-        let delta = channel.advance(at, &mut self.instruments);
-        let mut sender = Sender {
-            delta,
-            snapshot: None,
-            stats: &mut self.stats,
-            outlet,
-            gone,
-        };
+        let advanced = channel.advance(at, &mut self.instruments, &mut self.scratch);
+        let delta = advanced.map(|advanced| {
+            let mut live = channel.subscribers.iter();
+            let live = live.find(|one| one.standing == Standing::Live);
+            let sub = live.map_or(SubId(0), |one| one.sub);
+            let message = Message::new(frames::delta(sub, &self.scratch.tail), advanced.received);
+            self.stats.made += message.len() as u64;
+            let head = message.len() - self.scratch.tail.len();
+            let tail = message.bytes().slice(head..);
+            // The first state of a channel leads from none that a client may have.
+            if advanced.follows {
+                let kept = tail.clone();
+                channel.history.push(channel.seq, self.now, kept, channels);
+            }
+            Delta {
+                tail,
+                sub,
+                message,
+                used: false,
+            }
+        });
         // The list is taken out while the channel is asked for snapshots.
         let mut subscribers = std::mem::take(&mut channel.subscribers);
+        let mut round = Round::new(delta, &mut self.stats, outlet, gone);
         let mut waiting = false;
         for one in &mut subscribers {
             if let Some(client) = self.clients.get(one.client) {
-                let standing = sender.serve(channel, client.id, one.sub, one.standing);
-                one.standing = standing;
-                waiting |= standing != Standing::Live;
+                one.standing = round.serve(channel, client.id, one.sub, one.standing);
+                waiting |= one.standing != Standing::Live;
             }
         }
         channel.subscribers = subscribers;
@@ -132,164 +278,41 @@ impl Hub {
         }
     }
 
-    fn deliver_letters(&mut self, outlet: &mut impl Outlet, gone: &mut Vec<ClientId>) {
-        for at in std::mem::take(&mut self.mail) {
-            let Some(client) = self.clients.get_mut(at) else {
-                continue;
-            };
-            while let Some(letter) = client.letters.front() {
-                match send(&mut self.stats, client.id, letter.clone(), outlet, gone) {
-                    Push::Taken => {
-                        client.letters.pop_front();
-                    }
-                    Push::Full => {
-                        self.mail.push(at);
-                        break;
-                    }
-                    Push::Gone => break,
-                }
-            }
-        }
-    }
-
-    /// Sends a message at once, or when there is room.
-    pub(super) fn post(&mut self, at: u32, message: Message, outlet: &mut impl Outlet) {
-        let Some(client) = self.clients.get_mut(at) else {
+    /// Serves one subscriber of a channel.
+    fn greet_chain(
+        &mut self,
+        at: u32,
+        client: u32,
+        outlet: &mut impl Outlet,
+        gone: &mut Vec<ClientId>,
+    ) {
+        let Some(channel) = self.channels.get_mut(at) else {
             return;
         };
-        let mut gone = Vec::new();
-        // Behind those that wait already, so that the order stays.
-        let waits = !client.letters.is_empty();
-        if waits
-            || send(
-                &mut self.stats,
-                client.id,
-                message.clone(),
-                outlet,
-                &mut gone,
-            ) == Push::Full
+        let mut mine = channel
+            .subscribers
+            .iter()
+            .filter(|one| one.client == client);
+        if !channel.has_body() || mine.all(|one| one.standing == Standing::Live) {
+            return;
+        }
+        if channel
+            .subscribers
+            .iter()
+            .all(|one| one.standing != Standing::Live)
         {
-            if client.letters.len() == LETTERS {
-                client.letters.pop_front();
-                self.stats.dropped += 1;
-            }
-            client.letters.push_back(message);
-            if !waits {
-                self.mail.push(at);
-            }
+            // Nobody's window is cut short: it can begin with what is true now.
+            self.due[channel.class.index()].retain(|due| *due != at);
+            self.send_chain(at, outlet, gone);
+            return;
         }
-        for client in gone {
-            self.remove_client(client);
-        }
-    }
-}
-
-/// One channel's round of its subscribers. Texts are made once, when first needed.
-struct Sender<'a, O> {
-    delta: Option<String>,
-    snapshot: Option<String>,
-    stats: &'a mut Stats,
-    outlet: &'a mut O,
-    gone: &'a mut Vec<ClientId>,
-}
-
-impl<O: Outlet> Sender<'_, O> {
-    fn send(&mut self, client: ClientId, message: Message) -> Push {
-        send(self.stats, client, message, self.outlet, self.gone)
-    }
-
-    /// Sends one subscriber what it may have now; its standing after that.
-    fn serve(
-        &mut self,
-        channel: &Channel,
-        client: ClientId,
-        sub: SubId,
-        standing: Standing,
-    ) -> Standing {
-        match standing {
-            Standing::Live => {
-                let Some(delta) = &self.delta else {
-                    return Standing::Live;
-                };
-                let message = frames::delta(sub, delta);
-                if self.send(client, message) == Push::Full {
-                    self.stats.dropped += 1;
-                    return Standing::Behind {
-                        from_seq: channel.seq,
-                        dropped: 1,
-                    };
-                }
-                Standing::Live
-            }
-            Standing::Waiting => self.send_snapshot(channel, client, sub, standing),
-            Standing::Behind {
-                from_seq,
-                mut dropped,
-            } => {
-                if self.delta.is_some() {
-                    dropped += 1;
-                    self.stats.dropped += 1;
-                }
-                if dropped > 0 {
-                    let message = frames::lagged(sub, dropped, from_seq);
-                    if self.send(client, message) == Push::Full {
-                        return Standing::Behind { from_seq, dropped };
-                    }
-                }
-                let told = Standing::Behind {
-                    from_seq: channel.seq + 1,
-                    dropped: 0,
-                };
-                self.send_snapshot(channel, client, sub, told)
+        let mut subscribers = std::mem::take(&mut channel.subscribers);
+        let mut round = Round::new(None, &mut self.stats, outlet, gone);
+        for one in subscribers.iter_mut().filter(|one| one.client == client) {
+            if let Some(client) = self.clients.get(one.client) {
+                one.standing = round.serve(channel, client.id, one.sub, one.standing);
             }
         }
+        channel.subscribers = subscribers;
     }
-
-    fn send_snapshot(
-        &mut self,
-        channel: &Channel,
-        client: ClientId,
-        sub: SubId,
-        otherwise: Standing,
-    ) -> Standing {
-        let tail = self.snapshot.get_or_insert_with(|| channel.snapshot());
-        let message = frames::snapshot(sub, tail);
-        if self.send(client, message) == Push::Full {
-            otherwise
-        } else {
-            Standing::Live
-        }
-    }
-}
-
-fn send(
-    stats: &mut Stats,
-    client: ClientId,
-    message: Message,
-    outlet: &mut impl Outlet,
-    gone: &mut Vec<ClientId>,
-) -> Push {
-    let bytes = message.len() as u64;
-    let pushed = outlet.push(client, message);
-    match pushed {
-        Push::Taken => {
-            stats.messages += 1;
-            stats.bytes += bytes;
-        }
-        Push::Full => {}
-        Push::Gone => {
-            if !gone.contains(&client) {
-                gone.push(client);
-            }
-        }
-    }
-    pushed
-}
-
-/// The highest mode that any subscription has.
-fn highest(counts: &[u32; MODES]) -> Option<Mode> {
-    Mode::ALL
-        .into_iter()
-        .rev()
-        .find(|mode| counts[*mode as usize] > 0)
 }

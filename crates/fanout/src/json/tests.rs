@@ -55,9 +55,9 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 fn text(quote: &Quote, mode: Mode) -> String {
-    let mut out = String::new();
+    let mut out = Vec::new();
     write_quote(&mut out, quote, mode);
-    out
+    String::from_utf8(out).unwrap()
 }
 
 fn parsed(text: &str) -> Json {
@@ -124,19 +124,38 @@ fn a_difference_is_what_changed_and_null_what_is_unknown_now() {
     new.ltp = Some("1440.1".parse().unwrap());
     new.atp = None;
     new.depth = None;
-    let mut out = String::from("x");
+    let mut out = b"x".to_vec();
     assert!(write_changed(&mut out, &old, &new, Mode::Quote));
-    assert_eq!(out, r#"x{"ltp":1440.1,"atp":null}"#);
+    assert_eq!(out, br#"x{"ltp":1440.1,"atp":null}"#);
     out.truncate(1);
     assert!(write_changed(&mut out, &old, &new, Mode::Full));
     assert_eq!(
         out,
-        r#"x{"ltp":1440.1,"atp":null,"bid":null,"ask":null,"bid_qty":null,"ask_qty":null,"depth":null}"#
+        br#"x{"ltp":1440.1,"atp":null,"bid":null,"ask":null,"bid_qty":null,"ask_qty":null,"depth":null}"#
     );
     out.truncate(1);
     new.ltp = old.ltp;
     assert!(!write_changed(&mut out, &old, &new, Mode::Ticker));
-    assert_eq!(out, "x");
+    assert_eq!(out, b"x");
+}
+
+#[test]
+fn an_answer_to_a_request_is_received_when_it_came() {
+    let mut quote = Quote::new(InstrumentKey::new(Segment::NseEq, 1), Utc::from_nanos(0));
+    quote.from_rest = Some(Utc::from_nanos(1_770_611_400_000_000_000));
+    assert_eq!(
+        text(&quote, Mode::Ticker),
+        r#"{"recv":"2026-02-09T10:00:00.000+05:30"}"#
+    );
+}
+
+/// What a map of quotes should be, made anew every time.
+fn whole(legs: &[(String, Option<Quote>)], mode: Mode) -> String {
+    let known = legs.iter().filter_map(|(token, quote)| {
+        let quote = text(quote.as_ref()?, mode);
+        Some(format!("{}:{quote}", Json::from(token.as_str())))
+    });
+    format!("{{{}}}", known.collect::<Vec<_>>().join(","))
 }
 
 #[test]
@@ -159,32 +178,38 @@ proptest! {
     }
 
     #[test]
-    fn a_price_is_written_exactly(raw: i64) {
-        let mut out = String::new();
-        write_price(&mut out, Price::from_raw(raw));
-        let (whole, part) = out.split_once('.').unwrap();
-        let digits = format!("{whole}{part:0<4}");
-        prop_assert_eq!(digits.parse(), Ok(raw));
-        prop_assert!(part == "0" || !part.ends_with('0'));
-    }
-
-    #[test]
-    fn times_are_what_the_types_show(nanos: i64, seconds in -62_000_000_000_i64..250_000_000_000) {
-        let (utc, ltt) = (Utc::from_nanos(nanos), ExchangeTime::from_seconds(seconds));
-        let mut out = String::new();
-        write_utc(&mut out, utc);
-        if nanos >= 0 {
-            prop_assert_eq!(&out, &utc.to_string());
+    fn a_map_of_quotes_is_what_it_would_be_anew(
+        mode in mode(),
+        rounds in prop::collection::vec(prop::collection::vec((0..6_usize, quote()), 0..4), 1..6),
+    ) {
+        let tokens = ["A", "B\"", "C", "A-1", "é"];
+        let mut map = QuoteMap::new(mode);
+        let mut legs = Vec::new();
+        for (at, token) in tokens.into_iter().enumerate() {
+            prop_assert_eq!(map.push(token), at);
+            legs.push((token.to_owned(), None));
         }
-        out.clear();
-        write_traded(&mut out, ltt);
-        prop_assert_eq!(out, ltt.to_string());
+        for round in rounds {
+            for (at, quote) in round {
+                map.set(at, &quote);
+                if let Some((_, known)) = legs.get_mut(at) {
+                    *known = Some(quote);
+                }
+            }
+            let mut out = b"x".to_vec();
+            map.write(&mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), format!("x{}", whole(&legs, mode)));
+        }
+        for (at, (_, quote)) in legs.iter().enumerate() {
+            prop_assert_eq!(map.quote(at), quote.as_ref());
+        }
     }
 
     #[test]
     fn old_and_difference_make_new(old in quote(), new in quote(), mode in mode()) {
-        let mut patch = String::new();
+        let mut patch = Vec::new();
         let changed = write_changed(&mut patch, &old, &new, mode);
+        let patch = String::from_utf8(patch).unwrap();
         let mut patched = parsed(&text(&old, mode));
         let expected = parsed(&text(&new, mode));
         prop_assert_eq!(changed, patched != expected);

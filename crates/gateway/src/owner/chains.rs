@@ -11,7 +11,7 @@ use strikewire_chain::{
 use strikewire_fanout::ChainId;
 use strikewire_registry::{Ladder, LadderId, Registry};
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind};
-use strikewire_types::{InstrumentKey, Mode, Now, Price};
+use strikewire_types::{InstrumentKey, Mode, Now, Price, Utc};
 
 pub(crate) use shape::{ended, legs, middle_window, source_leg, source_of};
 use shape::{segment_of, shaped};
@@ -20,6 +20,7 @@ use super::Owner;
 use crate::command::{ChainAnswer, ChainAsk};
 use crate::hub::HubCommand;
 use crate::price::{Pricing, source_price};
+use crate::published::PublishedChain;
 use crate::{Error, SourcePrice};
 
 /// How many calculated chains are kept that nobody follows.
@@ -48,6 +49,8 @@ pub(super) struct Chain {
     settled: bool,
     /// Claims that hold the window and follow it.
     members: BTreeMap<Holder, Member>,
+    /// What readers find without asking.
+    published: Option<Arc<PublishedChain>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +132,7 @@ impl Chains {
     }
 
     /// Forgets the chain that was read longest ago once too many are idle.
-    fn trim(&mut self) -> Option<ChainId> {
+    fn trim(&mut self) -> Option<(ChainId, (LadderId, Width))> {
         let idle = || {
             self.by_id
                 .iter()
@@ -138,11 +141,10 @@ impl Chains {
         if idle().count() <= IDLE_CHAINS {
             return None;
         }
-        let oldest = idle()
-            .min_by_key(|(_, chain)| chain.last_read.mono)
-            .map(|(id, _)| *id)?;
-        self.remove(oldest);
-        Some(oldest)
+        let (id, chain) = idle().min_by_key(|(_, chain)| chain.last_read.mono)?;
+        let (id, window) = (*id, (chain.ladder, chain.width));
+        self.remove(id);
+        Some((id, window))
     }
 }
 
@@ -177,13 +179,16 @@ impl Owner {
             last_read: now,
             settled: known.is_some_and(|price| price.is_live()),
             members: BTreeMap::new(),
+            published: None,
         };
         if let Some(price) = &known {
             let _ = chain.on_price(&self.registry, now, price);
         }
         let id = self.chains.insert(chain);
         self.records.calculated(id);
-        if let Some(gone) = self.chains.trim() {
+        self.publish(id);
+        if let Some((gone, (ladder, width))) = self.chains.trim() {
+            self.master.load().chains.remove(ladder, width);
             self.tell_hub(HubCommand::RemoveChain { chain: gone });
         }
         Ok(id)
@@ -248,6 +253,7 @@ impl Owner {
         if self.decided(now, id, price, decision) {
             self.settle(now);
         }
+        self.publish(id);
         self.arm(now, source);
         Ok(())
     }
@@ -328,6 +334,40 @@ impl Owner {
         }
     }
 
+    /// Lets readers find a chain as it stands.
+    fn publish(&mut self, id: ChainId) {
+        let Some(chain) = self.chains.by_id.get_mut(&id) else {
+            return;
+        };
+        let before = chain.published.as_deref();
+        let next = PublishedChain::of(chain.source, &chain.follower, chain.price, before);
+        if let Some(next) = next.map(Arc::new) {
+            self.master.load().chains.put(Arc::clone(&next));
+            chain.published = Some(next);
+        }
+    }
+
+    /// Takes note of the chains that were read without asking, in the order of their reads.
+    /// To be done before anything is decided by who used what last.
+    pub(super) fn note_reads(&mut self, now: Now) {
+        if !self.master.load().chains.take_read() {
+            return;
+        }
+        let mut reads: Vec<_> = (self.chains.by_id.iter())
+            .filter_map(|(id, chain)| Some((chain.published.as_ref()?.take_read()?, *id)))
+            .collect();
+        reads.sort_unstable();
+        for (mono, id) in reads {
+            let ago = i64::try_from(now.mono.since(mono).as_nanos()).unwrap_or(i64::MAX);
+            let utc = Utc::from_nanos(now.utc.as_nanos().saturating_sub(ago));
+            if let Some(chain) = self.chains.by_id.get_mut(&id) {
+                chain.last_read = Now { mono, utc };
+                let (ladder, width) = (chain.ladder, chain.width);
+                self.used_chain(Now { mono, utc }, ladder, width);
+            }
+        }
+    }
+
     /// A claim's instruments for a window: the contracts and the underlying they need.
     pub(super) fn window_legs(&self, span: Span, mode: Mode) -> Result<Vec<Leg>, Error> {
         legs(&self.registry, span, mode)
@@ -379,6 +419,9 @@ impl Owner {
             return;
         };
         chain.members.remove(&holder);
+        // Of those that nobody follows, the one let go of last is kept longest: who comes
+        // back soon finds the same chain.
+        chain.last_read = now;
         let source = chain.source;
         self.arm(now, source);
     }
@@ -440,6 +483,7 @@ impl Owner {
             chain.members.retain(|_, member| !member.once);
         }
         let span = chain.follower.span();
+        self.publish(id);
         self.records.calculated(id);
         if let Some(span) = span.filter(|_| moved || settles) {
             let cause = Arc::clone(&self.records.causes.rolled);
@@ -544,6 +588,7 @@ impl Owner {
                 last_read: now,
                 settled: false,
                 members: BTreeMap::new(),
+                published: None,
             }),
         };
         let Some(chain) = self.chains.by_id.get_mut(&id) else {

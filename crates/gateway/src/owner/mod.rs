@@ -160,6 +160,7 @@ impl Owner {
             // Its ladders and instruments are those of another master.
             return command.refuse(Error::MasterChanged);
         }
+        self.note_reads(now);
         match command {
             Command::Hold {
                 request,
@@ -192,24 +193,30 @@ impl Owner {
                 let chain = self.read_chain(now, ladder, width, ask);
                 answer(reply, chain);
             }
-            Command::OpenStream { client, outbox } => self.open_stream(client, outbox),
+            Command::OpenStream { client } => self.open_stream(client),
             Command::CloseStream { client } => self.close_stream(now, client),
             Command::StreamTicks {
                 client,
                 sub,
+                most,
                 ticks,
                 reply,
             } => {
-                let done = self.stream_ticks(now, client, sub, ticks);
+                let done = self
+                    .may_subscribe(client, most)
+                    .and_then(|()| self.stream_ticks(now, client, sub, ticks));
                 answer(reply, done);
             }
             Command::StreamChain {
                 client,
                 sub,
+                most,
                 chain,
                 reply,
             } => {
-                let done = self.stream_chain(now, client, sub, chain);
+                let done = self
+                    .may_subscribe(client, most)
+                    .and_then(|()| self.stream_chain(now, client, sub, chain));
                 answer(reply, done);
             }
             Command::StreamUnsubscribe {

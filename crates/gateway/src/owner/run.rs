@@ -173,6 +173,7 @@ impl Owner {
         self.keep_gaps(now);
         self.look_for_silence(now, link);
         self.keep_day(now);
+        self.note_reads(now);
         self.look_at_tier_b(now);
         self.sample(now);
         self.write_records(now);

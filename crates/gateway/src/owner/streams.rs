@@ -10,7 +10,6 @@ use strikewire_fanout::{ChainId, Class, ClientId, Item as FanItem, Message, SubI
 use strikewire_registry::LadderId;
 use strikewire_subscriptions::{Leg, Owner as Holder, OwnerKind, Request};
 use strikewire_types::{Mode, Now, Price, Tier};
-use tokio::sync::mpsc;
 
 use super::Owner;
 use super::items::Displaced;
@@ -105,9 +104,8 @@ pub(super) enum Ended {
 }
 
 impl Owner {
-    pub(super) fn open_stream(&mut self, client: ClientId, outbox: mpsc::Sender<Message>) {
+    pub(super) fn open_stream(&mut self, client: ClientId) {
         self.streams.clients.insert(client, BTreeMap::new());
-        self.tell_hub(HubCommand::Open { client, outbox });
     }
 
     pub(super) fn close_stream(&mut self, now: Now, client: ClientId) {
@@ -121,6 +119,15 @@ impl Owner {
             self.release_stream(now, holder);
         }
         self.tell_hub(HubCommand::Close { client });
+    }
+
+    /// Refuses a client that has as many subscriptions as it may have.
+    pub(super) fn may_subscribe(&self, client: ClientId, most: usize) -> Result<(), Error> {
+        let held = self.streams.clients.get(&client).map_or(0, BTreeMap::len);
+        if held < most {
+            return Ok(());
+        }
+        Err(Error::TooManySubscriptions { held, most })
     }
 
     pub(super) fn stream_ticks(

@@ -28,10 +28,8 @@ impl Owner {
         self.write_all_records(&Arc::clone(&self.registry));
         let old = core::mem::replace(&mut self.registry, Arc::clone(new));
         let number = self.master.load().number + 1;
-        self.master.store(Arc::new(Master {
-            number,
-            registry: Arc::clone(new),
-        }));
+        self.master
+            .store(Arc::new(Master::new(number, Arc::clone(new))));
         self.desk.forget();
         let ladders = |id: LadderId| {
             new.successor_ladder(old.ladder_at(id))

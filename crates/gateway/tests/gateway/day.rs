@@ -11,7 +11,8 @@ use strikewire_gateway::{ChainRequest, Error, ItemRequest, List, TicksRequest};
 
 use crate::ledger::Ledger;
 use crate::play::{
-    Rows, Run, SPOT, chain, config, filter, item, of_type, settle, strikes, until, waiting,
+    Rows, Run, SPOT, chain, config, filter, item, limits, of_type, settle, streamed, strikes,
+    until, waiting,
 };
 
 const CRUDE: InstrumentKey = InstrumentKey::new(Segment::McxComm, 467_013);
@@ -229,13 +230,15 @@ async fn streams_are_suspended_at_the_close_and_resume_before_the_open() {
     };
     run.with(async |gateway, broker| {
         let class = Class::from_ms(100).unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        // The feed is up.
+        settle().await;
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let request = ChainRequest {
             price: Price::from_f64(3_000.0),
             ..chain(3)
         };
         client
-            .subscribe_chain(&request, None, true, class, |_| "{}".into())
+            .subscribe_chain(&streamed(request), |_, _| "{}".into())
             .await
             .unwrap();
         let ticks = TicksRequest {
@@ -244,14 +247,14 @@ async fn streams_are_suspended_at_the_close_and_resume_before_the_open() {
             class,
         };
         client
-            .subscribe_ticks(&ticks, |_| "{}".into())
+            .subscribe_ticks(&ticks, |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
         assert_eq!(broker.on_wire().len(), 8);
         until(&gateway, "2026-02-09T15:30:01+05:30").await;
         assert_eq!(broker.on_wire(), [CRUDE].into());
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         let codes: Vec<&str> = of_type(&said, "notice")
             .iter()
             .filter_map(|notice| notice["code"].as_str())
@@ -263,7 +266,7 @@ async fn streams_are_suspended_at_the_close_and_resume_before_the_open() {
         assert!(!broker.on_wire().contains(&SPOT));
         until(&gateway, "2026-02-10T09:00:01+05:30").await;
         assert_eq!(broker.on_wire().len(), 8, "a quarter before the open");
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         let resumed = of_type(&said, "notice");
         let resumed: Vec<_> = resumed
             .iter()
@@ -281,7 +284,7 @@ async fn streams_are_suspended_at_the_close_and_resume_before_the_open() {
             strikes(&gateway.registry(), &broker.on_wire()),
             [3040, 3060, 3080].into()
         );
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         assert!(!of_type(&said, "delta").is_empty(), "{said:?}");
         drop(client);
         settle().await;
@@ -361,21 +364,20 @@ async fn contracts_that_had_their_last_session_are_not_chosen_nor_held() {
             ..item(1, 3, Some(3_000.0))
         };
         gateway.add_item(&always).await.unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
-        let class = Class::from_ms(100).unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let request = ChainRequest {
             price: Price::from_f64(3_000.0),
             ..chain(3)
         };
         client
-            .subscribe_chain(&request, None, true, class, |_| "{}".into())
+            .subscribe_chain(&streamed(request), |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
         assert_eq!(broker.on_wire().len(), 7);
         until(&gateway, "2026-02-09T15:30:01+05:30").await;
         assert!(broker.on_wire().is_empty());
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         assert_eq!(of_type(&said, "notice")[0]["code"], "expired", "{said:?}");
         assert_eq!(ledger.audited(Action::Expire).len(), 7);
         assert!(ledger.items().is_empty());

@@ -10,12 +10,12 @@ use strikewire_broker::{
     Capabilities, ConnEvent, DownCause, Feed, Gap, MarketState, Notice, Port, Sink, WireBatch,
     WireOp,
 };
-use strikewire_fanout::{Class, SubId};
+use strikewire_fanout::Class;
 use strikewire_gateway::types::{ConnId, Epoch, ExchangeTime, InstrumentKey, Mode, Price, Segment};
 use strikewire_gateway::{Gateway, MissingWhat, TicksRequest};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::play::{Run, SPOT, item, packet, settle};
+use crate::play::{Run, SPOT, item, limits, of_type, packet, settle, waiting};
 use crate::rest::Rest;
 
 const FIRST: ConnId = ConnId::from_index(0);
@@ -256,14 +256,14 @@ async fn a_fall_is_a_gap_of_each_instrument_until_it_ticks_again() {
             .into_iter()
             .find(|key| stage.conn_of(*key) == Some(1))
             .unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let request = TicksRequest {
             instruments: vec![one.to_string(), other.to_string()],
             mode: None,
             class: Class::ALL[1],
         };
         client
-            .subscribe_ticks(&request, |SubId(_)| "ack".into())
+            .subscribe_ticks(&request, |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
@@ -303,16 +303,8 @@ async fn a_fall_is_a_gap_of_each_instrument_until_it_ticks_again() {
         assert!(closed.from == gap.from && to > gap.from && to <= after);
 
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let mut gaps = Vec::new();
-        while let Ok(message) = messages.try_recv() {
-            let message: serde_json::Value = match serde_json::from_str(&message) {
-                Ok(message) => message,
-                Err(_) => continue,
-            };
-            if message["type"] == "gap" {
-                gaps.push(message);
-            }
-        }
+        let said = waiting(&messages);
+        let gaps = of_type(&said, "gap");
         assert_eq!(gaps.len(), 1, "{gaps:?}");
         assert_eq!(gaps[0]["instruments"], serde_json::json!([one]));
         assert_eq!(gaps[0]["cause"], "closed by the peer: reset");
@@ -432,15 +424,15 @@ async fn a_mode_that_does_not_come_is_asked_for_once_more_and_shown() {
             mode: Some(mode),
             class: Class::ALL[1],
         };
-        let (mut client, _messages) = gateway.open_stream().await.unwrap();
+        let (mut client, _messages) = gateway.open_stream(limits()).await.unwrap();
         client
-            .subscribe_ticks(&ticks(Mode::Ticker), |SubId(_)| "ack".into())
+            .subscribe_ticks(&ticks(Mode::Ticker), |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
         stage.act(Act::Packet(option, Mode::Ticker, 100.0)).await;
         client
-            .subscribe_ticks(&ticks(Mode::Full), |SubId(_)| "ack".into())
+            .subscribe_ticks(&ticks(Mode::Full), |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use strikewire_fanout::{Class, SubId};
 use strikewire_gateway::chain::PriceSource;
 use strikewire_gateway::types::Utc;
-use strikewire_gateway::{Error, ItemRequest, TicksRequest};
+use strikewire_gateway::{Error, ItemRequest, StreamChainRequest, TicksRequest};
 
 use crate::play::{
-    SPOT, add_at_live_price, chain, config, filter, item, of_type, settle, strikes, waiting,
-    with_gateway,
+    SPOT, add_at_live_price, chain, filter, item, limits, of_type, settle, streamed, strikes,
+    waiting, with_gateway,
 };
 
 #[tokio::test(start_paused = true)]
@@ -147,23 +147,26 @@ async fn reading_a_chain_subscribes_nothing() {
 async fn a_stream_that_does_not_follow_keeps_its_window() {
     with_gateway(async |gateway, broker| {
         add_at_live_price(&gateway, &broker, 3_000.0, 3).await;
-        let class = Class::from_ms(100).unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         for (id, follow) in [("still", false), ("moving", true)] {
             client
-                .subscribe_chain(&chain(3), None, follow, class, |sub| {
-                    format!(r#"{{"type":"ack","id":"{id}","sub":{}}}"#, sub.0)
-                })
+                .subscribe_chain(
+                    &StreamChainRequest {
+                        follow,
+                        ..streamed(chain(3))
+                    },
+                    |sub, _| format!(r#"{{"type":"ack","id":"{id}","sub":{}}}"#, sub.0).into(),
+                )
                 .await
                 .unwrap();
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let begun = waiting(&mut messages);
+        let begun = waiting(&messages);
         assert_eq!(of_type(&begun, "snapshot").len(), 2, "{begun:?}");
 
         broker.tick(SPOT, 3_020.0, gateway.clock().now().utc);
         tokio::time::sleep(Duration::from_secs(6)).await;
-        let moved = waiting(&mut messages);
+        let moved = waiting(&messages);
         let rolled: Vec<_> = of_type(&moved, "delta")
             .into_iter()
             .filter(|delta| delta["chain"].get("atm_strike").is_some())
@@ -190,18 +193,18 @@ async fn a_client_with_a_full_queue_still_gets_its_answers() {
     with_gateway(async |gateway, broker| {
         add_at_live_price(&gateway, &broker, 3_000.0, 3).await;
         let class = Class::from_ms(100).unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let request = TicksRequest {
             instruments: vec!["TCS".into()],
             mode: None,
             class,
         };
         client
-            .subscribe_ticks(&request, |_| r#"{"type":"ack"}"#.into())
+            .subscribe_ticks(&request, |_, _| r#"{"type":"ack"}"#.into())
             .await
             .unwrap();
         // More windows than the queue has places, and nobody reads.
-        for n in 0..2 * config().client_queue {
+        for n in 0..2 * limits().messages {
             let price = 3_000.0 + (n % 2) as f64;
             broker.tick(SPOT, price, gateway.clock().now().utc);
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -211,8 +214,8 @@ async fn a_client_with_a_full_queue_still_gets_its_answers() {
             .await
             .unwrap();
         settle().await;
-        let got = waiting(&mut messages);
-        assert_eq!(got.len(), config().client_queue + 1);
+        let got = waiting(&messages);
+        assert_eq!(got.len(), limits().messages + 1);
         assert_eq!(got.last().unwrap()["type"], "bye");
     })
     .await;

@@ -1,6 +1,7 @@
 //! The gateway against a broker that the test plays itself, on one thread and in
 //! paused time: what the owner, the tick path and the hub do together.
 
+mod chain;
 mod day;
 mod desk;
 mod dry_run;
@@ -13,4 +14,5 @@ mod recovery;
 mod rest;
 mod review;
 mod standing;
+mod streams;
 mod swap;

@@ -12,15 +12,17 @@ use strikewire_broker::{
     Capabilities, ConnEvent, DayPrices, Feed, Full, Oi, Port, Quote, Sink, Ticker, Update,
     WireBatch, WireOp,
 };
+use strikewire_fanout::Class;
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::registry::{LoadOptions, Registry};
 use strikewire_gateway::types::{
     Clock, ClockSpec, ConnId, Epoch, ExchangeTime, InstrumentKey, Mode, Price, Segment, Tier, Utc,
 };
 use strikewire_gateway::{
-    Added, ChainRequest, Config, Gateway, ItemFilter, ItemRequest, List, Parts, Setup,
+    Added, ChainRequest, Config, Gateway, Inbox, ItemFilter, ItemRequest, List, Parts, Setup,
+    StreamChainRequest, StreamLimits,
 };
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::ledger::Ledger;
@@ -272,7 +274,6 @@ pub(crate) fn config() -> Config {
     config.book.per_connection = 30;
     config.book.total = 60;
     config.book.per_batch = 10;
-    config.client_queue = 8;
     config.tier_b = Vec::new();
     config
 }
@@ -443,12 +444,29 @@ pub(crate) async fn until(gateway: &Gateway, at: &str) {
 }
 
 /// The messages that wait for a client, read.
-pub(crate) fn waiting(messages: &mut Receiver<String>) -> Vec<serde_json::Value> {
-    let mut read = Vec::new();
-    while let Ok(message) = messages.try_recv() {
-        read.push(serde_json::from_str(&message).unwrap());
+pub(crate) fn waiting(inbox: &Inbox) -> Vec<serde_json::Value> {
+    core::iter::from_fn(|| inbox.try_next())
+        .map(|next| serde_json::from_str(next.message.as_str()).unwrap())
+        .collect()
+}
+
+/// What may wait for a client: less than the defaults.
+pub(crate) fn limits() -> StreamLimits {
+    StreamLimits {
+        messages: 8,
+        ..StreamLimits::default()
     }
-    read
+}
+
+/// A chain that a client follows, every 100 ms.
+pub(crate) fn streamed(chain: ChainRequest) -> StreamChainRequest {
+    StreamChainRequest {
+        chain,
+        mode: None,
+        follow: true,
+        class: Class::ALL[1],
+        resume: None,
+    }
 }
 
 pub(crate) fn of_type<'a>(

@@ -14,8 +14,8 @@ use strikewire_gateway::{
 
 use crate::ledger::Ledger;
 use crate::play::{
-    Broker, Rows, Run, SPOT, add_at_live_price, chain, config, filter, item, of_type, settle,
-    strikes, until, waiting,
+    Broker, Rows, Run, SPOT, add_at_live_price, chain, config, filter, item, limits, of_type,
+    settle, streamed, strikes, until, waiting,
 };
 
 const LADDER: (u32, u32, usize) = (2_800, 3_200, 20);
@@ -53,10 +53,10 @@ async fn the_log_tells_after_a_restart_what_nobody_holds_any_more() {
         run(&ledger)
             .with(async |gateway, _| {
                 gateway.add_item(&item(1, 3, Some(3_000.0))).await.unwrap();
-                let (mut stream, messages) = gateway.open_stream().await.unwrap();
+                let (mut stream, messages) = gateway.open_stream(limits()).await.unwrap();
                 let request = ticks("TCS_24FEB2026_3200CE");
                 stream
-                    .subscribe_ticks(&request, |_| "{}".into())
+                    .subscribe_ticks(&request, |_, _| "{}".into())
                     .await
                     .unwrap();
                 settle().await;
@@ -354,19 +354,18 @@ async fn a_night_with_another_master_does_not_stop_a_stream_from_following() {
     let ledger = Ledger::default();
     run(&ledger)
         .with(async |gateway, broker| {
-            let class = Class::from_ms(100).unwrap();
-            let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+            let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
             let request = ChainRequest {
                 price: Price::from_f64(3_000.0),
                 ..chain(3)
             };
             client
-                .subscribe_chain(&request, None, true, class, |_| "{}".into())
+                .subscribe_chain(&streamed(request), |_, _| "{}".into())
                 .await
                 .unwrap();
             let option = ticks("TCS_24FEB2026_2800CE");
             client
-                .subscribe_ticks(&option, |_| "{}".into())
+                .subscribe_ticks(&option, |_, _| "{}".into())
                 .await
                 .unwrap();
             until(&gateway, "2026-02-09T15:31:00+05:30").await;
@@ -397,13 +396,13 @@ async fn a_night_with_another_master_does_not_stop_a_stream_from_following() {
             );
             assert_eq!(ledger.subscribed_by_log(), tokens(&today, &broker));
             // What did not fit into the client's queue meanwhile comes now.
-            waiting(&mut messages);
+            waiting(&messages);
             tokio::time::sleep(Duration::from_millis(300)).await;
-            waiting(&mut messages);
+            waiting(&messages);
             let leg = today.find("TCS_24FEB2026_3080CE").unwrap();
             broker.tick(leg.instrument.key(), 55.5, gateway.clock().now().utc);
             tokio::time::sleep(Duration::from_millis(300)).await;
-            let said = waiting(&mut messages);
+            let said = waiting(&messages);
             let delta = &of_type(&said, "delta")[0]["set"];
             assert_eq!(delta["TCS_24FEB2026_3080CE"]["ltp"], 55.5, "{said:?}");
         })

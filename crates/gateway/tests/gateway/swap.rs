@@ -9,7 +9,7 @@ use strikewire_gateway::store::Action;
 use strikewire_gateway::types::{InstrumentKey, Segment};
 
 use crate::ledger::Ledger;
-use crate::play::{Rows, Run, SPOT, item, of_type, settle, strikes, until, waiting};
+use crate::play::{Rows, Run, SPOT, item, limits, of_type, settle, strikes, until, waiting};
 
 const LADDER: (u32, u32, usize) = (2_800, 3_200, 20);
 
@@ -119,14 +119,14 @@ async fn what_is_gone_is_let_go_and_a_moved_expiry_is_followed() {
         };
         gateway.add_item(&march).await.unwrap();
         gateway.add_item(&item(2, 3, Some(3_000.0))).await.unwrap();
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let ticks = TicksRequest {
             instruments: vec!["GONE".into()],
             mode: None,
             class: Class::from_ms(100).unwrap(),
         };
         client
-            .subscribe_ticks(&ticks, |_| "{}".into())
+            .subscribe_ticks(&ticks, |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
@@ -143,7 +143,7 @@ async fn what_is_gone_is_let_go_and_a_moved_expiry_is_followed() {
         assert_eq!(moved[0].expiry.unwrap().to_string(), "30MAR2026");
         assert!(gateway.list_items(2).await.unwrap().is_empty());
         assert_eq!(broker.on_wire().len(), 7);
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         assert_eq!(of_type(&said, "notice")[0]["code"], "expired", "{said:?}");
         let kept = ledger.items();
         assert_eq!(kept.len(), 1);
@@ -160,7 +160,7 @@ async fn a_stream_of_ticks_goes_on_under_the_new_id() {
         ..Run::default()
     };
     run.with(async |gateway, broker| {
-        let (mut client, mut messages) = gateway.open_stream().await.unwrap();
+        let (mut client, messages) = gateway.open_stream(limits()).await.unwrap();
         let token = "TCS_24FEB2026_3000CE";
         let ticks = TicksRequest {
             instruments: vec![token.into()],
@@ -168,7 +168,7 @@ async fn a_stream_of_ticks_goes_on_under_the_new_id() {
             class: Class::from_ms(100).unwrap(),
         };
         client
-            .subscribe_ticks(&ticks, |_| "{}".into())
+            .subscribe_ticks(&ticks, |_, _| "{}".into())
             .await
             .unwrap();
         settle().await;
@@ -180,10 +180,10 @@ async fn a_stream_of_ticks_goes_on_under_the_new_id() {
         gateway.swap_master(today).await.unwrap();
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(broker.on_wire(), [key].into());
-        waiting(&mut messages);
+        waiting(&messages);
         broker.tick(key, 41.5, gateway.clock().now().utc);
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let said = waiting(&mut messages);
+        let said = waiting(&messages);
         let item = &of_type(&said, "ticks")[0]["items"][0];
         assert_eq!(
             (&item["token"], &item["ltp"]),

@@ -141,7 +141,10 @@ impl Owner {
             chain.source = source.key();
             chain.follower = follower;
             chain.settled = false;
+            // Nothing of the old master means anything in this one.
+            chain.published = None;
             self.chains.put(id, chain);
+            self.publish(id);
         }
         gone
     }

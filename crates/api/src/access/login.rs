@@ -1,0 +1,128 @@
+//! Sessions are begun and ended.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use strikewire_gateway::types::Utc;
+use utoipa::ToSchema;
+
+use super::sessions::{self, Sessions};
+use crate::extract::{Body, Fields};
+use crate::model::{user_id, user_id_schema};
+use crate::{Api, Caller, Code, Problem};
+
+/// Begins a session.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// Whose session it is; absent: of the user whose key it is.
+    #[serde(
+        default,
+        deserialize_with = "user_id",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(schema_with = user_id_schema, required = false)]
+    pub user_id: Option<u64>,
+}
+
+impl Fields for LoginRequest {
+    const FIELDS: &'static [&'static str] = &["user_id"];
+}
+
+/// A session that has begun.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Login {
+    /// Names the session in the calls of indicators. It is no credential.
+    #[schema(example = "0f8e2c5a9b7d41e6a3c4d5e6f7081920")]
+    pub session_id: String,
+    /// Whose it is.
+    pub user_id: u64,
+    /// When it ends unless it is used until then.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-09T22:00:00.000+05:30")]
+    pub expires_at: Utc,
+}
+
+/// Ends a session.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {
+    /// Which.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[A-Za-z0-9._-]+$",
+        example = "0f8e2c5a9b7d41e6a3c4d5e6f7081920"
+    )]
+    pub session_id: String,
+}
+
+impl Fields for LogoutRequest {
+    const FIELDS: &'static [&'static str] = &["session_id"];
+}
+
+/// A session that has ended.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Logout {
+    /// `ok`.
+    #[schema(value_type = String, example = "ok")]
+    pub status: &'static str,
+    /// Indicators that the session held and that were let go.
+    pub released: usize,
+}
+
+/// Begins a session of the caller, or of the user that an admin names.
+#[utoipa::path(
+    post,
+    path = "/api/v2/auth/login",
+    tag = "auth",
+    request_body = LoginRequest,
+    responses((status = 200, description = "The session.", body = Login))
+)]
+pub(crate) async fn login(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(body): Body<LoginRequest>,
+) -> Result<Json<Login>, Problem> {
+    let user = caller.user_id(body.user_id)?;
+    let now = api.gateway.clock().now();
+    let session_id = api.access.sessions().begin(user, now.mono)?;
+    Ok(Json(Login {
+        session_id: session_id.to_string(),
+        user_id: user,
+        expires_at: now.utc + api.settings.load().http.session_idle,
+    }))
+}
+
+/// Ends a session, and lets go of the indicators that it holds.
+#[utoipa::path(
+    post,
+    path = "/api/v2/auth/logout",
+    tag = "auth",
+    request_body = LogoutRequest,
+    responses((status = 200, description = "It has ended.", body = Logout))
+)]
+pub(crate) async fn logout(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(body): Body<LogoutRequest>,
+) -> Result<Json<Logout>, Problem> {
+    let id = body.session_id.as_str();
+    if !Sessions::is_id(id) {
+        let detail = "a session_id is 1 to 128 of the letters A-Z, a-z, 0-9, '.', '_' and '-'";
+        return Err(Problem::new(Code::InvalidValue, detail).field("session_id"));
+    }
+    let sessions = api.access.sessions();
+    match sessions.user_of(id) {
+        Some(user) if !caller.may_touch(user) => return Err(sessions::another()),
+        Some(_) => {
+            sessions.end(id);
+        }
+        // Without keys a session need not have begun here.
+        None if !api.access.keys_on() => {}
+        None => return Err(sessions::unknown()),
+    }
+    Ok(Json(Logout {
+        status: "ok",
+        released: 0,
+    }))
+}

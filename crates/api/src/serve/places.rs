@@ -1,0 +1,115 @@
+//! How many connections there are, in all and of one address.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
+
+/// Counts connections.
+#[derive(Clone, Default)]
+pub(super) struct Places(Arc<Inner>);
+
+struct Inner {
+    taken: Mutex<Taken>,
+    connections: Gauge,
+    refused_total: Counter,
+    refused_address: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let refused =
+            |reason| counter!("strikewire_http_connections_refused_total", "reason" => reason);
+        Self {
+            taken: Mutex::default(),
+            connections: gauge!("strikewire_http_connections"),
+            refused_total: refused("total"),
+            refused_address: refused("address"),
+        }
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.taken.lock().fmt(f)
+    }
+}
+
+impl Places {
+    /// A place for a connection from `address`, until dropped; none when there are `total`
+    /// connections, or `per_address` of that address.
+    pub(super) fn take(&self, address: IpAddr, total: usize, per_address: usize) -> Option<Place> {
+        let address = address.to_canonical();
+        let mut taken = self.0.taken.lock();
+        if taken.total >= total {
+            self.0.refused_total.increment(1);
+            return None;
+        }
+        let of_address = taken.by_address.get(&address).copied().unwrap_or_default();
+        if of_address >= per_address {
+            self.0.refused_address.increment(1);
+            return None;
+        }
+        taken.by_address.insert(address, of_address + 1);
+        taken.total += 1;
+        self.0.connections.increment(1.0);
+        Some(Place {
+            places: self.clone(),
+            address,
+        })
+    }
+}
+
+/// A place of a connection, free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Places,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let inner = &self.places.0;
+        let mut taken = inner.taken.lock();
+        taken.total -= 1;
+        if let Some(of_address) = taken.by_address.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                taken.by_address.remove(&self.address);
+            }
+        }
+        inner.connections.decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_free_again() {
+        let places = Places::default();
+        let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let first = places.take(a, 3, 2).unwrap();
+        let second = places
+            .take("::ffff:192.0.2.1".parse().unwrap(), 3, 2)
+            .unwrap();
+        assert!(places.take(a, 3, 2).is_none());
+        let third = places.take(b, 3, 2).unwrap();
+        assert!(places.take(b, 3, 2).is_none());
+        drop(first);
+        drop(places.take(b, 3, 2).unwrap());
+        drop((second, third));
+        let taken = places.0.taken.lock();
+        assert_eq!((taken.total, taken.by_address.len()), (0, 0));
+    }
+}
