@@ -3,27 +3,32 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
+use comfy_table::Cell;
 use serde::Deserialize;
 use serde_json::json;
 use strikewire_types::Expiry;
 
 use crate::client::{Client, Server, short};
-use crate::output::{Column, grouped, or_empty, table};
+use crate::help;
+use crate::output::{Column, Tone, grouped, or_empty, table, tinted};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
     /// Lets go of every watchlist item and explicit subscription of tier A; the items stay
     /// listed as evicted
+    #[command(after_help = help::ADMIN_UNSUBSCRIBE)]
     UnsubscribeAllTierA {
         #[command(flatten)]
         server: Server,
     },
     /// Evens the connections out
+    #[command(after_help = help::ADMIN_REBALANCE)]
     Rebalance {
         #[command(flatten)]
         server: Server,
     },
     /// Calculates the chains of an expiry anew
+    #[command(after_help = help::ADMIN_INVALIDATE)]
     InvalidateExpiry {
         /// The underlying, such as NIFTY
         symbol: String,
@@ -32,7 +37,14 @@ pub(crate) enum AdminCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Takes what changed in the server's configuration, as far as that goes without a restart
+    #[command(after_help = help::ADMIN_RELOAD)]
+    ReloadConfig {
+        #[command(flatten)]
+        server: Server,
+    },
     /// How the connections to the broker stand
+    #[command(after_help = help::ADMIN_WS_STATUS)]
     WsStatus {
         #[command(flatten)]
         server: Server,
@@ -58,6 +70,9 @@ pub(crate) fn run(command: AdminCommand) -> anyhow::Result<()> {
                 &json!({"symbol": symbol, "expiry": expiry}),
             )?
             .show(server.format, invalidated),
+        AdminCommand::ReloadConfig { server } => Client::new(&server)?
+            .post(&path("reload-config"), &json!({}))?
+            .show(server.format, reloaded),
         AdminCommand::WsStatus { server } => Client::new(&server)?
             .get(&path("ws-status"), &[])?
             .show(server.format, connections),
@@ -105,7 +120,30 @@ fn invalidated(answer: &Invalidated) -> String {
 }
 
 #[derive(Deserialize)]
-struct Connections {
+struct Reloaded {
+    changed: Vec<String>,
+    needs_restart: Vec<String>,
+}
+
+fn reloaded(answer: &Reloaded) -> String {
+    let Reloaded {
+        changed,
+        needs_restart,
+    } = answer;
+    let mut text = match changed.as_slice() {
+        [] if needs_restart.is_empty() => "nothing has changed".to_owned(),
+        [] => "nothing has changed that could be taken now".to_owned(),
+        changed => format!("in force now: {}", changed.join(", ")),
+    };
+    if !needs_restart.is_empty() {
+        text += &format!("\nafter a restart: {}", needs_restart.join(", "));
+    }
+    text
+}
+
+/// How the connections stand.
+#[derive(Deserialize)]
+pub(crate) struct Connections {
     per_connection: BTreeMap<u8, Connection>,
     #[serde(default)]
     account_contended: bool,
@@ -130,7 +168,15 @@ struct Connection {
     next_retry: Option<String>,
 }
 
-fn connections(answer: &Connections) -> String {
+impl Connections {
+    /// Of all connections together.
+    pub(crate) fn packets_per_s(&self) -> u64 {
+        let each = self.per_connection.values();
+        each.map(|connection| connection.packets_per_s).sum()
+    }
+}
+
+pub(crate) fn connections(answer: &Connections) -> String {
     let mut rows = table(&[
         Column::Number("connection"),
         Column::Text("state"),
@@ -144,19 +190,21 @@ fn connections(answer: &Connections) -> String {
     ]);
     for (id, connection) in &answer.per_connection {
         let next = connection.next_retry.as_deref().map(short);
+        let tone = match connection.state.as_str() {
+            "live" => Tone::Good,
+            "backoff" | "stopped" => Tone::Bad,
+            _ => Tone::Worrying,
+        };
         rows.add_row([
-            id.to_string().as_str(),
-            &connection.state,
-            &short(&connection.since),
-            &grouped(connection.subscriptions),
-            &grouped(connection.packets_per_s),
-            &connection
-                .last_packet_age_ms
-                .map(grouped)
-                .unwrap_or_default(),
-            &connection.attempts.to_string(),
-            &or_empty(next),
-            &or_empty(connection.last_error.as_ref()),
+            Cell::new(id),
+            tinted(&connection.state, tone),
+            Cell::new(short(&connection.since)),
+            Cell::new(grouped(connection.subscriptions)),
+            Cell::new(grouped(connection.packets_per_s)),
+            Cell::new(or_empty(connection.last_packet_age_ms.map(grouped))),
+            Cell::new(connection.attempts),
+            Cell::new(or_empty(next)),
+            Cell::new(or_empty(connection.last_error.as_ref())),
         ]);
     }
     let mut text = rows.trim_fmt();
@@ -190,6 +238,7 @@ mod tests {
         for line in [
             &["unsubscribe-all-tier-a"][..],
             &["rebalance", "--json"],
+            &["reload-config"],
             &["ws-status", "--server", "http://127.0.0.1:9999"],
         ] {
             assert!(matches!(parsed(line), Ok(Command::Admin(_))), "{line:?}");
@@ -231,6 +280,22 @@ mod tests {
             said(invalidated, json!({"success": true, "recalculated": 2})),
             "chains calculated anew: 2"
         );
+        for (answer, text) in [
+            (
+                json!({"changed": [], "needs_restart": []}),
+                "nothing has changed",
+            ),
+            (
+                json!({"changed": ["stream.max_clients", "log.level"], "needs_restart": []}),
+                "in force now: stream.max_clients, log.level",
+            ),
+            (
+                json!({"changed": [], "needs_restart": ["listen"]}),
+                "nothing has changed that could be taken now\nafter a restart: listen",
+            ),
+        ] {
+            assert_eq!(said(reloaded, answer), text);
+        }
     }
 
     #[test]

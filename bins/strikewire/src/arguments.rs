@@ -1,7 +1,9 @@
 //! What can be written on the command line. The doc comments are the help texts.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 use strikewire_chain::Width;
@@ -9,18 +11,25 @@ use strikewire_registry::{Error, Kind, LoadOptions, Registry};
 use strikewire_types::{Clock, Exchange, Expiry, ParseError, Price, Segment, ist_date};
 
 use crate::admin::AdminCommand;
+use crate::auth::AuthCommand;
+use crate::help;
+use crate::instruments::fetch::FetchArguments;
 use crate::plan::PlanArguments;
+use crate::progress::{Progress, Reading, Unit};
 use crate::sim::SimArguments;
 use crate::status::StatusArguments;
 use crate::subs::SubsCommand;
+use crate::terminal::Color;
+use crate::watch::WatchArguments;
 use crate::watchlist::WatchlistCommand;
-
-const EXIT_STATUS: &str = "Exit status: 0 done, 1 it cannot be done, 2 wrong usage.";
 
 /// Instruments, option chains, a stand-in for the broker, and questions to a server
 #[derive(Debug, Parser)]
-#[command(name = "strikewire", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
+#[command(name = "strikewire", version, after_help = help::TOP, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    /// Colours: auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -31,13 +40,20 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Instruments(InstrumentsCommand),
     /// The strikes around the money of one expiry at a given price
+    #[command(after_help = help::CHAIN)]
     Chain(ChainArguments),
     /// What the always-on part of a configuration takes, before any server runs
+    #[command(after_help = help::PLAN)]
     Plan(PlanArguments),
     /// A stand-in for the broker's feed that serves any instrument of a master
+    #[command(after_help = help::SIM)]
     Sim(SimArguments),
-    /// How a server stands
+    /// How a server stands: sockets, slots, tiers, rates and health
+    #[command(after_help = help::STATUS)]
     Status(StatusArguments),
+    /// Live prices of instruments or of a chain
+    #[command(after_help = help::WATCH)]
+    Watch(WatchArguments),
     /// What a server is subscribed to, and for whom
     #[command(subcommand)]
     Subs(SubsCommand),
@@ -47,7 +63,11 @@ pub(crate) enum Command {
     /// What operators of a server do
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// API keys of a server
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// A completion script for a shell
+    #[command(after_help = help::COMPLETIONS)]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -57,6 +77,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum InstrumentsCommand {
     /// What became of the rows of a master
+    #[command(after_help = help::STATS)]
     Stats {
         #[command(flatten)]
         master: Master,
@@ -64,6 +85,7 @@ pub(crate) enum InstrumentsCommand {
         format: Format,
     },
     /// One instrument by its key or token
+    #[command(after_help = help::FIND)]
     Find {
         #[command(flatten)]
         master: Master,
@@ -75,6 +97,7 @@ pub(crate) enum InstrumentsCommand {
         format: Format,
     },
     /// Instruments that fit some words, the best first
+    #[command(after_help = help::SEARCH)]
     Search {
         #[command(flatten)]
         master: Master,
@@ -95,6 +118,7 @@ pub(crate) enum InstrumentsCommand {
         format: Format,
     },
     /// When options on a symbol expire (futures, if there are no options), soonest first
+    #[command(after_help = help::EXPIRIES)]
     Expiries {
         #[command(flatten)]
         master: Master,
@@ -107,6 +131,7 @@ pub(crate) enum InstrumentsCommand {
         format: Format,
     },
     /// All strikes of an expiry with the contracts on them
+    #[command(after_help = help::LADDER)]
     Ladder {
         #[command(flatten)]
         master: Master,
@@ -122,6 +147,7 @@ pub(crate) enum InstrumentsCommand {
     },
     /// What changed from one master to another: contracts that came and went, ids that mean
     /// another contract, expiries that were moved, lots and ticks
+    #[command(after_help = help::DIFF)]
     Diff {
         /// The older master in the compact layout, .csv or .csv.gz
         old: PathBuf,
@@ -133,6 +159,7 @@ pub(crate) enum InstrumentsCommand {
         format: Format,
     },
     /// Makes a realistic master in the compact layout; the same arguments, the same bytes
+    #[command(after_help = help::GENERATE)]
     Generate {
         #[command(flatten)]
         day: Day,
@@ -148,6 +175,9 @@ pub(crate) enum InstrumentsCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Fetches the broker's own master
+    #[command(after_help = help::FETCH)]
+    Fetch(FetchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -216,11 +246,17 @@ impl Master {
 }
 
 pub(crate) fn load(file: &Path, as_of: Date) -> anyhow::Result<Registry> {
-    Registry::from_path(file, &LoadOptions::new(as_of)).map_err(|error| match error {
-        // This one names the file itself.
-        Error::Open { .. } => error.into(),
-        other => anyhow::Error::new(other).context(format!("cannot load {}", file.display())),
-    })
+    let open = |source| Error::Open {
+        path: file.to_owned(),
+        source,
+    };
+    let opened = File::open(file).map_err(open)?;
+    // A pipe has no length.
+    let about = opened.metadata().map_err(open)?;
+    let length = about.is_file().then_some(about.len());
+    let progress = Progress::new(file.display().to_string(), Unit::Bytes, length);
+    Registry::from_reader(Reading::new(opened, progress), &LoadOptions::new(as_of))
+        .with_context(|| format!("cannot load {}", file.display()))
 }
 
 fn date(text: &str) -> Result<Date, ParseError> {
@@ -263,6 +299,42 @@ mod tests {
     #[test]
     fn the_definitions_fit_together() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every command that does something.
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        for command in command.get_subcommands() {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                leaves(command, &path, found);
+            } else {
+                let after = command.get_after_help();
+                found.push((path, after.map(ToString::to_string).unwrap_or_default()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_is_understood() {
+        let command = Arguments::command();
+        let mut found = vec![("strikewire".to_owned(), help::TOP.to_owned())];
+        leaves(&command, "strikewire", &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for (path, text) in found {
+            let mut examples = 0;
+            let lines = text.lines().map(str::trim);
+            for line in lines.filter(|line| line.starts_with("strikewire ")) {
+                assert!(line.starts_with(&path), "{line} is none of {path}");
+                let end = [" | ", " > ", "     "]
+                    .iter()
+                    .filter_map(|end| line.find(end));
+                let line = &line[..end.min().unwrap_or(line.len())];
+                let parsed = Arguments::try_parse_from(line.split_whitespace());
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                examples += 1;
+            }
+            assert!(examples > 0, "{path} has no example");
+        }
     }
 
     #[test]

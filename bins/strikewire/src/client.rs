@@ -3,23 +3,29 @@
 use std::borrow::Cow;
 use std::env::VarError;
 use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use strikewire_types::ParseError;
 
 use crate::arguments::Format;
 use crate::output::Output;
+use crate::problem::{Circumstances, Problem};
+use crate::tls;
 
 /// The environment variable that holds the key for the server.
 const API_KEY: &str = "STRIKEWIRE_API_KEY";
+/// Where the flags of a server stand in the help.
+const SERVER: &str = "Server";
 /// How long a connection may take to be made.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -33,9 +39,17 @@ pub(crate) struct Server {
         env = "STRIKEWIRE_SERVER",
         hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
-        value_parser = server_url
+        value_parser = server_url,
+        help_heading = SERVER
     )]
     url: Url,
+    /// Certificates (PEM) of authorities to trust beside the public ones
+    #[arg(long, value_name = "FILE", env = "STRIKEWIRE_CA", help_heading = SERVER)]
+    ca: Option<PathBuf>,
+    /// Say more when something is refused: its code, and the id of the request in the
+    /// server's log
+    #[arg(short, long, help_heading = SERVER)]
+    verbose: bool,
     #[command(flatten)]
     pub(crate) format: Format,
 }
@@ -56,7 +70,9 @@ pub(crate) struct Client {
     url: Url,
     key: Option<HeaderValue>,
     http: reqwest::Client,
+    tls: Arc<rustls::ClientConfig>,
     runtime: tokio::runtime::Runtime,
+    is_verbose: bool,
 }
 
 impl Client {
@@ -66,7 +82,9 @@ impl Client {
             server.url.username().is_empty() && server.url.password().is_none(),
             "the address of the server holds a user or a password; {API_KEY} holds the key"
         );
+        let tls = tls::config(server.ca.as_deref())?;
         let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
             .connect_timeout(CONNECT_LIMIT)
             .timeout(ANSWER_LIMIT)
             .redirect(reqwest::redirect::Policy::none());
@@ -86,31 +104,43 @@ impl Client {
                 Err(VarError::NotUnicode(_)) => bail!("{API_KEY} holds no text"),
             },
             http: http.build().context("cannot make requests")?,
+            tls,
             runtime,
+            is_verbose: server.verbose,
         })
+    }
+
+    /// Where the server is, for people.
+    pub(crate) fn server(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    pub(crate) fn tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+
+    /// The header that says who asks.
+    pub(crate) const fn key(&self) -> Option<&HeaderValue> {
+        self.key.as_ref()
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// The answer at a path, of segments that are not escaped yet.
     pub(crate) fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        let mut url = self.at(path)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let (status, answer) = self.send(Method::GET, url, None::<&()>)?;
-        self.checked(status, answer)
-    }
-
-    /// The same, whatever the status says.
-    pub(crate) fn get_anyway(&self, path: &[&str]) -> anyhow::Result<Answer> {
-        Ok(self.send(Method::GET, self.at(path)?, None::<&()>)?.1)
+        self.block_on(self.ask(Method::GET, path, query, None::<&()>))?
+            .checked(self)
     }
 
     pub(crate) fn post(&self, path: &[&str], body: &impl Serialize) -> anyhow::Result<Answer> {
-        let (status, answer) = self.send(Method::POST, self.at(path)?, Some(body))?;
-        self.checked(status, answer)
+        self.block_on(self.ask(Method::POST, path, &[], Some(body)))?
+            .checked(self)
     }
 
-    fn at(&self, path: &[&str]) -> anyhow::Result<Url> {
+    /// The address of a path, of segments that are not escaped yet.
+    pub(crate) fn at(&self, path: &[&str]) -> anyhow::Result<Url> {
         let mut url = self.url.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} has no paths", self.url))?
@@ -119,12 +149,22 @@ impl Client {
         Ok(url)
     }
 
-    fn send(
+    /// Whatever the server says.
+    ///
+    /// # Cancel safety
+    ///
+    /// The server may have done what it was asked.
+    pub(crate) async fn ask(
         &self,
         method: Method,
-        url: Url,
+        path: &[&str],
+        query: &[(&str, String)],
         body: Option<&impl Serialize>,
-    ) -> anyhow::Result<(StatusCode, Answer)> {
+    ) -> anyhow::Result<Reply> {
+        let mut url = self.at(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut request = self
             .http
             .request(method, url)
@@ -135,44 +175,97 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.runtime.block_on(async {
-            let answer = async {
-                let response = request.send().await?;
-                let status = response.status();
-                Ok((status, Answer(response.bytes().await?.to_vec())))
-            };
-            answer.await.map_err(|error: reqwest::Error| {
-                let server = self.url.as_str();
-                if error.is_connect() {
-                    anyhow!(
-                        "no server answers at {server}: {}; `strikewired` starts one, --server or \
-                         STRIKEWIRE_SERVER names another",
-                        cause(&error)
-                    )
-                } else if error.is_timeout() {
-                    anyhow!("the server at {server} did not answer within {ANSWER_LIMIT:?}")
-                } else {
-                    anyhow!("cannot ask the server at {server}: {}", cause(&error))
-                }
+        let answer = async {
+            let response = request.send().await?;
+            let after = response.headers().get(RETRY_AFTER);
+            let after = after.and_then(|after| after.to_str().ok());
+            Ok(Reply {
+                status: response.status(),
+                retry_after: after.and_then(|after| after.trim().parse().ok()),
+                answer: Answer(response.bytes().await?.to_vec()),
             })
+        };
+        answer.await.map_err(|error: reqwest::Error| {
+            if error.is_connect() {
+                self.unreachable(&error)
+            } else if error.is_timeout() {
+                anyhow!(
+                    "the server at {} did not answer within {ANSWER_LIMIT:?}",
+                    self.server()
+                )
+            } else {
+                anyhow!(
+                    "cannot ask the server at {}: {}",
+                    self.server(),
+                    cause(&error)
+                )
+            }
         })
     }
 
-    fn checked(&self, status: StatusCode, answer: Answer) -> anyhow::Result<Answer> {
-        if status.is_success() {
-            return Ok(answer);
+    /// That nobody is there, or nobody to be trusted, and what to do about it.
+    pub(crate) fn unreachable(&self, error: &(dyn Error + 'static)) -> anyhow::Error {
+        let (server, cause) = (self.server(), cause(error));
+        if is_about_tls(error) {
+            return anyhow!(
+                "the server at {server} cannot be trusted: {cause}; --ca names a file with the \
+                 certificate of its authority"
+            );
         }
-        match serde_json::from_slice::<Problem>(&answer.0) {
-            Ok(problem) => bail!("{}", problem.text()),
-            Err(_) => bail!(
+        anyhow!(
+            "no server answers at {server}: {cause}; `strikewired` starts one, --server or \
+             STRIKEWIRE_SERVER names another"
+        )
+    }
+
+    /// A refusal for people.
+    pub(crate) fn refused(
+        &self,
+        status: StatusCode,
+        retry_after: Option<u64>,
+        body: &[u8],
+    ) -> anyhow::Error {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => anyhow!("{}", self.explained(&problem, retry_after)),
+            Err(_) => anyhow!(
                 "{} answers {status}, as no Strikewire server would",
-                self.url
+                self.server()
             ),
         }
     }
+
+    pub(crate) fn explained(&self, problem: &Problem, retry_after: Option<u64>) -> String {
+        problem.text(Circumstances {
+            retry_after,
+            has_key: self.key.is_some(),
+            is_verbose: self.is_verbose,
+        })
+    }
 }
 
-fn is_local(url: &Url) -> bool {
+/// What a server said, whether or not it did what it was asked.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    retry_after: Option<u64>,
+    answer: Answer,
+}
+
+impl Reply {
+    /// The answer of one that did.
+    pub(crate) fn checked(self, client: &Client) -> anyhow::Result<Answer> {
+        if self.status.is_success() {
+            return Ok(self.answer);
+        }
+        Err(client.refused(self.status, self.retry_after, &self.answer.0))
+    }
+
+    /// The answer whatever the status says.
+    pub(crate) fn anyway(self) -> Answer {
+        self.answer
+    }
+}
+
+pub(crate) fn is_local(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_matches(['[', ']']);
         host == "localhost"
@@ -194,12 +287,31 @@ fn key(key: &str) -> anyhow::Result<Option<HeaderValue>> {
 }
 
 /// What is at the bottom of an error.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
     cause.to_string()
+}
+
+/// Whether it was the server's certificate, or something else of TLS.
+fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An IO error passes over what it was made of when it is asked for its source.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(|error| error.get_ref());
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// A JSON document as it came.
@@ -223,29 +335,6 @@ impl Answer {
             return out.bytes(&[self.0.trim_ascii(), b"\n"].concat());
         }
         out.lines(&text(&self.read()?))
-    }
-}
-
-/// Why a server did not do what it was asked.
-#[derive(Debug, Deserialize)]
-struct Problem {
-    detail: String,
-    #[serde(default)]
-    field: Option<String>,
-    #[serde(default)]
-    choices: Vec<String>,
-}
-
-impl Problem {
-    fn text(&self) -> String {
-        let mut text = self.detail.clone();
-        if let Some(field) = &self.field {
-            text += &format!("\n  field: {field}");
-        }
-        if !self.choices.is_empty() {
-            text += &format!("\n  choices: {}", self.choices.join(", "));
-        }
-        text
     }
 }
 
@@ -283,6 +372,8 @@ mod tests {
         }
         let server = Server {
             url: server_url("http://me:hunter2@h/").unwrap(),
+            ca: None,
+            verbose: false,
             format: Format { json: false },
         };
         let error = Client::new(&server).err().unwrap().to_string();
@@ -309,18 +400,11 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_says_everything() {
-        let problem: Problem = serde_json::from_str(
-            r#"{"type":"urn:x","title":"The expiry is not listed","status":404,
-                "detail":"RELIANCE has no expiry 25FEB2026 on NSE","code":"unlisted_expiry",
-                "field":"expiry","choices":["24FEB2026","31MAR2026"],"request_id":"1-1"}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            problem.text(),
-            "RELIANCE has no expiry 25FEB2026 on NSE\n  field: expiry\n  choices: 24FEB2026, \
-             31MAR2026"
-        );
+    fn mistrust_is_told_however_deep_it_lies() {
+        use std::io::Error as Io;
+        let deep = Io::other(Io::other(rustls::Error::DecryptError));
+        assert!(is_about_tls(&deep));
+        assert!(!is_about_tls(&Io::other(Io::other("refused"))));
     }
 
     #[test]

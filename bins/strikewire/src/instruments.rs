@@ -1,7 +1,9 @@
 //! `strikewire instruments`.
 
 mod diff;
+pub(crate) mod fetch;
 mod generate;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -84,6 +86,7 @@ pub(crate) fn run(command: InstrumentsCommand) -> anyhow::Result<()> {
             };
             generate::run(&spec, &output, format.json)
         }
+        InstrumentsCommand::Fetch(arguments) => fetch::run(&arguments),
     }
 }
 

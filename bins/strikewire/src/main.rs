@@ -6,17 +6,25 @@
 
 mod admin;
 mod arguments;
+mod auth;
 mod chain;
 mod client;
+mod help;
 mod hint;
 mod instruments;
 mod output;
 mod plan;
 mod prices;
+mod problem;
+mod progress;
 mod record;
+mod signals;
 mod sim;
 mod status;
 mod subs;
+mod terminal;
+mod tls;
+mod watch;
 mod watchlist;
 
 use std::io::Write;
@@ -29,7 +37,9 @@ use output::Output;
 
 /// 0 done, 1 cannot be done, 2 wrong usage (clap ends the process with that one).
 fn main() -> ExitCode {
-    let Err(error) = run(Arguments::parse().command) else {
+    let arguments = Arguments::parse();
+    terminal::choose(arguments.color);
+    let Err(error) = run(arguments.command) else {
         return ExitCode::SUCCESS;
     };
     // Whoever read our output has seen enough, as with `| head`.
@@ -48,9 +58,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::Subs(command) => subs::run(command),
         Command::Watchlist(command) => watchlist::run(command),
         Command::Admin(command) => admin::run(command),
+        Command::Auth(command) => auth::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "strikewire", &mut script);

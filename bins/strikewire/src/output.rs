@@ -3,8 +3,10 @@
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
 use anyhow::Context;
-use comfy_table::{Attribute, Cell, CellAlignment, Row, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, Row, Table, presets};
 use serde::Serialize;
+
+use crate::terminal::is_colored;
 
 /// Standard output, written at the end of each call.
 pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
@@ -50,11 +52,13 @@ pub(crate) enum Column<'n> {
     Number(&'n str),
 }
 
-/// An empty table. Attributes show on a terminal only.
+/// An empty table. Attributes and colours show where there are colours.
 pub(crate) fn table(columns: &[Column<'_>]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+    if is_colored() {
+        table.enforce_styling();
+    } else {
         table.force_no_tty();
     }
     let names = columns.iter().map(|column| {
@@ -71,6 +75,26 @@ pub(crate) fn table(columns: &[Column<'_>]) -> Table {
         first.set_padding((0, 1));
     }
     table
+}
+
+/// How a cell looks where there are colours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Strong,
+    Good,
+    Worrying,
+    Bad,
+}
+
+/// A cell that shows by its colour what to think of it.
+pub(crate) fn tinted(text: impl ToString, tone: Tone) -> Cell {
+    let cell = Cell::new(text);
+    match tone {
+        Tone::Strong => cell.add_attribute(Attribute::Bold),
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Worrying => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
+    }
 }
 
 /// `1234567` as `1,234,567`.

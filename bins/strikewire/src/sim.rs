@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::{Day, load};
 use crate::output::{Output, grouped};
 use crate::prices;
+use crate::signals::stopped;
 
 /// How often the counters are logged, if they changed.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -178,30 +179,6 @@ async fn report(handle: &SimHandle) {
             last = now;
         }
     }
-}
-
-/// Done at Ctrl-C or SIGTERM.
-#[cfg(unix)]
-fn stopped() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Done at Ctrl-C.
-#[cfg(not(unix))]
-fn stopped() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    })
 }
 
 fn number(

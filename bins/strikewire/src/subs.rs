@@ -1,18 +1,26 @@
 //! `strikewire subs`.
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use strikewire_types::{Exchange, Tier};
 
 use crate::arguments::limit;
 use crate::client::{Client, Server, short};
-use crate::output::{Column, or_empty, table};
+use crate::help;
+use crate::output::{Column, Output, or_empty, table};
+
+/// The most instruments that the server gives at once.
+const LONGEST_PAGE: usize = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SubsCommand {
     /// What is subscribed, by token
+    #[command(after_help = help::SUBS_LIST)]
     List(ListArguments),
     /// Who holds an instrument, since when and why, and how it stands on the wire
+    #[command(after_help = help::SUBS_EXPLAIN)]
     Explain {
         /// SEGMENT:ID or a token: NSE_FNO:35060, RELIANCE, RELIANCE_24FEB2026_1440CE
         token: String,
@@ -41,6 +49,9 @@ pub(crate) struct ListArguments {
     /// Where to go on, as the page before said
     #[arg(long)]
     cursor: Option<String>,
+    /// All of them, however many
+    #[arg(long, conflicts_with_all = ["limit", "cursor"])]
+    all: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -49,17 +60,56 @@ pub(crate) fn run(command: SubsCommand) -> anyhow::Result<()> {
     match command {
         SubsCommand::List(arguments) => {
             let client = Client::new(&arguments.server)?;
+            if arguments.all {
+                return all(&client, arguments);
+            }
+            let query = query(&arguments);
             client
-                .get(
-                    &["api", "v2", "subscriptions", "active"],
-                    &query(&arguments),
-                )?
+                .get(&PATH, &query)?
                 .show(arguments.server.format, list)
         }
         SubsCommand::Explain { token, server } => Client::new(&server)?
             .get(&["api", "v2", "subscriptions", &token], &[])?
             .show(server.format, explanation),
     }
+}
+
+const PATH: [&str; 4] = ["api", "v2", "subscriptions", "active"];
+
+/// Page after page, shown as one.
+fn all(client: &Client, mut arguments: ListArguments) -> anyhow::Result<()> {
+    arguments.limit = LONGEST_PAGE;
+    let mut items = Vec::new();
+    loop {
+        let page: Page = client.get(&PATH, &query(&arguments))?.read()?;
+        items.extend(page.items);
+        match page.next_cursor {
+            // A cursor that leads nowhere would be followed for ever.
+            Some(next) if arguments.cursor.as_ref() != Some(&next) => {
+                arguments.cursor = Some(next);
+            }
+            _ => break,
+        }
+    }
+    let whole = Page {
+        items,
+        next_cursor: None,
+    };
+    let mut out = Output::new();
+    if arguments.server.format.json {
+        return out.json(&whole);
+    }
+    let whole = serde_json::to_value(whole).and_then(serde_json::from_value);
+    out.lines(&list(
+        &whole.context("the server's answer is not as expected")?,
+    ))
+}
+
+/// A page as it came.
+#[derive(Deserialize, Serialize)]
+struct Page {
+    items: Vec<Value>,
+    next_cursor: Option<String>,
 }
 
 fn query(arguments: &ListArguments) -> Vec<(&'static str, String)> {

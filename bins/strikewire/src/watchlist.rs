@@ -9,13 +9,16 @@ use strikewire_types::{Exchange, Expiry, Mode, Price};
 
 use crate::arguments::{price, width};
 use crate::client::{Client, Server, short};
+use crate::help;
 use crate::output::{Column, or_empty, table};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatchlistCommand {
     /// Adds a chain, an equity or a future
+    #[command(after_help = help::WATCHLIST_ADD)]
     Add(AddArguments),
     /// Removes an item
+    #[command(after_help = help::WATCHLIST_REMOVE)]
     Remove {
         #[command(flatten)]
         item: Item,
@@ -23,9 +26,11 @@ pub(crate) enum WatchlistCommand {
         server: Server,
     },
     /// The items, in the order of addition
+    #[command(after_help = help::WATCHLIST_LIST)]
     List {
-        #[command(flatten)]
-        user: User,
+        /// The number of the user
+        #[arg(long, value_name = "N", env = "STRIKEWIRE_USER")]
+        user: u64,
         #[command(flatten)]
         server: Server,
     },
@@ -51,20 +56,13 @@ pub(crate) struct AddArguments {
     server: Server,
 }
 
-/// Whose list.
-#[derive(Debug, Clone, Copy, Args, Serialize)]
-pub(crate) struct User {
-    /// The number of the user
-    #[arg(long = "user", value_name = "N")]
-    user_id: u64,
-}
-
 /// Which item.
 #[derive(Debug, Args, Serialize)]
 pub(crate) struct Item {
-    #[command(flatten)]
-    #[serde(flatten)]
-    user: User,
+    /// The number of the user [default: the one whose key it is]
+    #[arg(long = "user", value_name = "N", env = "STRIKEWIRE_USER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<u64>,
     /// The underlying, such as RELIANCE, or the equity itself
     symbol: String,
     /// EQUITY, STOCK_OPTION, INDEX_OPTION, COMMODITY_OPTION, CURRENCY_OPTION or FUTURE
@@ -115,7 +113,7 @@ pub(crate) fn run(command: WatchlistCommand) -> anyhow::Result<()> {
             .post(&["api", "v2", "watchlist", "remove"], &item)?
             .show(server.format, done),
         WatchlistCommand::List { user, server } => Client::new(&server)?
-            .get(&["api", "v2", "watchlist", &user.user_id.to_string()], &[])?
+            .get(&["api", "v2", "watchlist", &user.to_string()], &[])?
             .show(server.format, list),
     }
 }
@@ -227,6 +225,14 @@ mod tests {
             body(&[]),
             json!({"user_id": 7, "symbol": "RELIANCE", "follow": true})
         );
+        match parsed(&["add", "RELIANCE"]) {
+            WatchlistCommand::Add(arguments) => assert_eq!(
+                serde_json::to_value(arguments.body()).unwrap(),
+                json!({"symbol": "RELIANCE", "follow": true}),
+                "with a key the user is known"
+            ),
+            other => panic!("{other:?}"),
+        }
         let all = [
             "--type",
             "stock_option",
@@ -256,7 +262,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         for bad in [
-            &["add", "RELIANCE"][..],
+            &["add", "--user", "7"][..],
             &["add", "--user", "-1", "RELIANCE"],
             &["add", "--user", "7", "RELIANCE", "--width", "24"],
             &["add", "--user", "7", "RELIANCE", "--type", "SWAP"],

@@ -1,14 +1,13 @@
-//! `strikewire instruments generate`: written whole or not at all.
+//! `strikewire instruments generate`.
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, bail};
 use serde::Serialize;
-use strikewire_dhan_sim::generate::{Spec, Summary, generate_to_path};
+use strikewire_dhan_sim::generate::{Spec, generate};
 
+use super::whole;
 use crate::output::{Output, grouped};
+use crate::progress::{Progress, Unit, Writing};
 
 #[derive(Serialize)]
 struct Generated<'a> {
@@ -21,7 +20,14 @@ struct Generated<'a> {
 }
 
 pub(crate) fn run(spec: &Spec, path: &Path, json: bool) -> anyhow::Result<()> {
-    let summary = write_whole(spec, path)?;
+    let summary = whole::write(path, |out| {
+        let progress = Progress::new(
+            path.display().to_string(),
+            Unit::Rows,
+            Some(spec.rows as u64),
+        );
+        Ok(generate(spec, &mut Writing::new(out, progress))?)
+    })?;
     let mut out = Output::new();
     if json {
         out.json(&Generated {
@@ -42,47 +48,4 @@ pub(crate) fn run(spec: &Spec, path: &Path, json: bool) -> anyhow::Result<()> {
             grouped(summary.options)
         ))
     }
-}
-
-/// Writes beside `path` and renames, so that a reader never sees half a master.
-fn write_whole(spec: &Spec, path: &Path) -> anyhow::Result<Summary> {
-    // A device or a pipe is written to, not replaced by a file.
-    let is_special = fs::metadata(path).is_ok_and(|there| !there.is_file());
-    if is_special {
-        return Ok(generate_to_path(spec, path)?);
-    }
-    let Some(name) = path.file_name() else {
-        bail!("cannot write {}: it has no file name", path.display());
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        bail!(
-            "cannot write {}: {} is not a folder",
-            path.display(),
-            folder.display()
-        );
-    }
-    let temporary = temporary(folder, name);
-    let written = generate_to_path(spec, &temporary)
-        .map_err(anyhow::Error::new)
-        .and_then(|summary| {
-            fs::rename(&temporary, path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(summary)
-        });
-    if written.is_err() {
-        // There may be none, and the first error is the one to be told.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// Ends as `name` does: the ending says whether it is compressed.
-fn temporary(folder: &Path, name: &std::ffi::OsStr) -> PathBuf {
-    let mut hidden = OsString::from(format!(".{}-", std::process::id()));
-    hidden.push(name);
-    folder.join(hidden)
 }

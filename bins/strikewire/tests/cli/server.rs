@@ -1,78 +1,13 @@
 //! Against a server that answers what it is told to.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::thread::{self, JoinHandle};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::program::{Ran, program};
-
-/// What was asked: the first line, the headers in lower case, the body.
-struct Asked {
-    line: String,
-    headers: Vec<String>,
-    body: String,
-}
-
-/// Answers one request after the other, each with a status line and a body.
-fn serve(answers: Vec<(&'static str, String)>) -> (String, JoinHandle<Vec<Asked>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let served = thread::spawn(move || {
-        let mut all = Vec::new();
-        for (status, answer) in answers {
-            let (mut socket, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(socket.try_clone().unwrap());
-            let mut line = || {
-                let mut line = String::new();
-                lines.read_line(&mut line).unwrap();
-                line.trim_end().to_owned()
-            };
-            let first = line();
-            let headers: Vec<String> = std::iter::repeat_with(|| line().to_lowercase())
-                .take_while(|line| !line.is_empty())
-                .collect();
-            let length = headers
-                .iter()
-                .find_map(|header| header.strip_prefix("content-length: "))
-                .map_or(0, |length| length.parse().unwrap());
-            let mut body = vec![0; length];
-            lines.read_exact(&mut body).unwrap();
-            write!(
-                socket,
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-                 connection: close\r\n\r\n{answer}",
-                answer.len()
-            )
-            .unwrap();
-            all.push(Asked {
-                line: first,
-                headers,
-                body: String::from_utf8(body).unwrap(),
-            });
-        }
-        all
-    });
-    (url, served)
-}
-
-fn ask(url: &str, key: Option<&str>, line: &[&str]) -> Ran {
-    let mut command = program();
-    command
-        .args(line)
-        .env("STRIKEWIRE_SERVER", url)
-        .env_remove("STRIKEWIRE_API_KEY");
-    if let Some(key) = key {
-        command.env("STRIKEWIRE_API_KEY", key);
-    }
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use crate::fake::{ask, serve};
+use crate::program::program;
 
 #[test]
 fn a_question_carries_the_key_and_what_was_asked() {
@@ -170,4 +105,245 @@ fn no_secret_is_repeated() {
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     let ran = ask(with_password, Some("hunter2"), &["status", "--help"]);
     assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_problem_has_a_number_for_those_who_ask() {
+    let problem = json!({"detail": "the store is not there", "code": "not_durable",
+                         "request_id": "ab-7"});
+    let answer = || ("503 Service Unavailable", problem.to_string());
+    let (url, served) = serve(vec![answer(), answer()]);
+    let ran = ask(&url, None, &["admin", "rebalance"]);
+    assert_eq!(ran.stderr, "error: the store is not there\n");
+    let ran = ask(&url, None, &["admin", "rebalance", "-v"]);
+    assert_eq!(
+        ran.stderr,
+        "error: the store is not there\n  code: not_durable\n  request: ab-7\n"
+    );
+    served.join().unwrap();
+}
+
+#[test]
+fn a_key_that_is_wrong_is_told_from_none() {
+    let problem = json!({"detail": "nobody has this key", "code": "unauthorized"});
+    let answer = || ("401 Unauthorized", problem.to_string());
+    let (url, served) = serve(vec![answer(), answer()]);
+    for (key, named) in [
+        (None, "STRIKEWIRE_API_KEY holds the key"),
+        (Some("hunter2"), "not one of this server's"),
+    ] {
+        let ran = ask(&url, key, &["subs", "list"]);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.stderr.contains(named), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+    served.join().unwrap();
+}
+
+#[test]
+fn all_pages_are_one_list() {
+    let item = |token: &str| {
+        json!({"token": token, "tier": "TIER_A", "mode": "full", "state": "subscribed",
+               "ws_connection_id": 1, "subscribed_at": "2026-02-09T10:00:00.623+05:30",
+               "holders": 1, "more": "kept"})
+    };
+    let page = |token: &str, next: Option<&str>| {
+        let page = json!({"items": [item(token)], "next_cursor": next});
+        ("200 OK", page.to_string())
+    };
+    let pages = || {
+        vec![
+            page("A", Some("41")),
+            page("B", Some("42")),
+            page("C", None),
+        ]
+    };
+    let (url, served) = serve(pages());
+    let ran = ask(&url, None, &["subs", "list", "--all", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        serde_json::from_str::<Value>(&ran.stdout).unwrap(),
+        json!({"items": [item("A"), item("B"), item("C")], "next_cursor": null})
+    );
+    let lines: Vec<String> = served
+        .join()
+        .unwrap()
+        .into_iter()
+        .map(|asked| asked.line)
+        .collect();
+    let path = "GET /api/v2/subscriptions/active?limit=1000";
+    assert_eq!(
+        lines,
+        ["", "&cursor=41", "&cursor=42"].map(|more| format!("{path}{more} HTTP/1.1"))
+    );
+    let (url, served) = serve(pages());
+    let ran = ask(&url, None, &["subs", "list", "--all"]);
+    assert_eq!(ran.stdout.lines().count(), 4, "{}", ran.stdout);
+    served.join().unwrap();
+    // One that goes round in circles is left.
+    let (url, served) = serve(vec![page("A", Some("41")), page("B", Some("41"))]);
+    let ran = ask(&url, None, &["subs", "list", "--all"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (Some(0), 3));
+    served.join().unwrap();
+}
+
+fn readiness(status: &str) -> Value {
+    json!({"status": status, "reasons": [
+        {"code": "endless_session", "detail": "every day is one session",
+         "since": "2026-02-09T10:00:00.000+05:30"}
+    ]})
+}
+
+fn subscriptions() -> Value {
+    json!({"total_subscriptions": 7_597, "max_capacity": 25_000, "utilization_percent": 30.39,
+           "ws_usage": {"1": 7_597}, "tier_a_count": 0, "tier_b_count": 7_597,
+           "by_mode": {"full": 7_597}, "connected_connections": 1, "total_connections": 1,
+           "tier_b": {"windows": 82, "held": 82, "waiting": [], "not_listed": []}})
+}
+
+fn sockets() -> Value {
+    json!({"total_connections": 1, "connected_connections": 1, "per_connection": {
+        "1": {"state": "live", "since": "2026-02-09T09:00:00.000+05:30", "subscriptions": 7_597,
+              "attempts": 0, "last_error": null, "last_packet_age_ms": 3,
+              "packets_per_s": 15_000, "next_retry": null}
+    }, "account_contended": false, "held": null})
+}
+
+#[test]
+fn a_status_has_all_that_may_be_seen() {
+    let forbidden = json!({"detail": "this takes a key with the role admin", "code": "forbidden"});
+    let ok = |document: Value| ("200 OK", document.to_string());
+    let (url, served) = serve(vec![
+        ok(readiness("ready")),
+        ok(subscriptions()),
+        ok(sockets()),
+        ok(readiness("ready")),
+        ok(subscriptions()),
+        ("403 Forbidden", forbidden.to_string()),
+        ok(readiness("ready")),
+        ok(subscriptions()),
+        ("403 Forbidden", forbidden.to_string()),
+        ("503 Service Unavailable", readiness("starting").to_string()),
+        ("503 Service Unavailable", forbidden.to_string()),
+        ("503 Service Unavailable", forbidden.to_string()),
+    ]);
+    let ran = ask(&url, None, &["status", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        serde_json::from_str::<Value>(&ran.stdout).unwrap(),
+        json!({"readiness": readiness("ready"), "subscriptions": subscriptions(),
+               "connections": sockets()})
+    );
+    let ran = ask(&url, None, &["status", "--json"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["connections"], Value::Null);
+    let ran = ask(&url, None, &["status"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stdout.starts_with("status             ready\n"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout
+            .ends_with("its connections are shown to a key with the role admin\n"),
+        "{}",
+        ran.stdout
+    );
+    let ran = ask(&url, None, &["status"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (
+            Some(0),
+            "status  starting\nendless_session: every day is one session (since 2026-02-09 \
+             10:00:00)\n"
+        )
+    );
+    served.join().unwrap();
+}
+
+#[test]
+fn colours_are_as_asked_for() {
+    let answers = || {
+        let ok = |document: Value| ("200 OK", document.to_string());
+        vec![ok(readiness("ready")), ok(subscriptions()), ok(sockets())]
+    };
+    for (color, no_color, colored) in [
+        ("auto", false, false),
+        ("never", false, false),
+        ("always", false, true),
+        ("always", true, true),
+    ] {
+        let (url, served) = serve(answers());
+        let mut command = program();
+        command.args(["status", "--color", color, "--server", &url]);
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert_eq!(text.contains("\x1b["), colored, "{color}: {text}");
+        served.join().unwrap();
+    }
+    assert_eq!(
+        ask("http://h", None, &["status", "--color", "blue"]).code,
+        Some(2)
+    );
+}
+
+/// A server that goes away is waited for; one that was never there is not.
+#[cfg(unix)]
+#[test]
+fn a_status_is_followed_until_interrupted() {
+    let ok = |document: Value| ("200 OK", document.to_string());
+    let (url, served) = serve(vec![
+        ok(readiness("ready")),
+        ok(subscriptions()),
+        ok(sockets()),
+    ]);
+    let mut child = program()
+        .args(["status", "--follow", "--every", "1", "--server", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut until = |text: &str| {
+        let found = lines.find(|line| line.as_ref().unwrap().contains(text));
+        found.unwrap().unwrap()
+    };
+    until("15,000");
+    served.join().unwrap();
+    until("no server answers at");
+    until("before that:");
+    until("15,000");
+    let pid = child.id().to_string();
+    let killed = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "");
+    let ran = ask(&url, None, &["status", "--follow"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn a_configuration_is_reloaded() {
+    let answer = json!({"changed": ["stream.max_clients"], "needs_restart": ["listen"]});
+    let (url, served) = serve(vec![("200 OK", answer.to_string())]);
+    let ran = ask(&url, None, &["admin", "reload-config"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (
+            Some(0),
+            "in force now: stream.max_clients\nafter a restart: listen\n"
+        )
+    );
+    let asked = served.join().unwrap();
+    assert_eq!(asked[0].line, "POST /api/v2/admin/reload-config HTTP/1.1");
 }

@@ -9,7 +9,7 @@ use crate::program::{master, program, run};
 const TEN_O_CLOCK: u32 = 1_770_631_200;
 
 /// Does not outlive its test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -20,7 +20,7 @@ impl Drop for Running {
 }
 
 /// Starts it on a free port; the address it prints.
-fn start(more: &[&str]) -> (Running, String) {
+pub(crate) fn start(more: &[&str]) -> (Running, String) {
     let mut child = program()
         .args([
             "sim",
