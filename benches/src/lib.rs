@@ -9,12 +9,22 @@
 //! one and do everything once.
 
 pub mod baseline;
+pub mod chains;
+pub mod feeder;
+pub mod market;
 pub mod master;
+pub mod product;
+pub mod reads;
+pub mod scrape;
 pub mod wires;
+pub mod ws;
 
 use std::time::Duration;
 
 use criterion::Criterion;
+
+/// Whatever goes wrong in a benchmark ends it.
+pub type Error = Box<dyn std::error::Error>;
 
 /// Whether this is `cargo bench`, and not the benchmarks run once as tests.
 #[must_use]

@@ -1,11 +1,15 @@
 //! That what is compared does the same thing.
 
+use serde_json::Value;
 use strikewire_benches::baseline;
+use strikewire_benches::baseline::json::{Snapshot, Tick, TypedTick};
+use strikewire_benches::chains;
 use strikewire_benches::master::{Master, even_and_uneven};
 use strikewire_benches::wires::{CHAIN, Wired, chain};
 use strikewire_chain::{Width, Window, at_the_money};
+use strikewire_fanout::{ChainId, Class, ClientId, Hub, Message, Outlet, Push, SubId, json};
 use strikewire_subscriptions::Config;
-use strikewire_types::Price;
+use strikewire_types::{Mode, Mono, Price};
 
 fn master() -> Master {
     Master::made_up(4_000).unwrap()
@@ -109,4 +113,80 @@ fn both_books_hold_and_send_the_same() {
     (0..config.connections).for_each(|conn| plain.reconnect(conn));
     assert_eq!(wired.settle(), desired);
     assert_eq!(drain(&mut plain), desired);
+}
+
+/// Takes what is sent.
+#[derive(Default)]
+struct Sent(Vec<Value>);
+
+impl Outlet for Sent {
+    fn push(&mut self, _client: ClientId, message: Message) -> Push {
+        self.0.push(serde_json::from_str(message.as_str()).unwrap());
+        Push::Taken
+    }
+}
+
+#[test]
+fn a_tick_says_the_same_on_both_sides() {
+    for mode in [Mode::Quote, Mode::Full] {
+        for number in [0, 1, 77, 99_999] {
+            let quote = chains::quote(chains::some_key(), mode, number);
+            let mut ours = Vec::new();
+            json::write_quote(&mut ours, &quote, mode);
+            let ours: Value = serde_json::from_slice(&ours).unwrap();
+            let plain = serde_json::to_value(Tick::new(None, &quote)).unwrap();
+            assert_eq!(ours, plain);
+            if mode == Mode::Quote {
+                let mut typed = serde_json::to_value(TypedTick::new("X", &quote)).unwrap();
+                assert_eq!(
+                    typed.as_object_mut().unwrap().remove("token"),
+                    Some("X".into())
+                );
+                assert_eq!(ours, typed);
+                assert_eq!(ours.as_object().unwrap().len() + 1, 14, "with its token");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_says_the_same_on_both_sides() {
+    let registry = master().registry().unwrap();
+    let mut chain = chains::Chain::new(&registry, 5, Mode::Full).unwrap();
+    let (class, now) = (Class::from_ms(250).unwrap(), Mono::from_nanos(1));
+    let mut hub = Hub::new(chain.table.clone(), 1);
+    let mut sent = Sent::default();
+    hub.set_chain(ChainId(1), chain.body.clone());
+    for client in [1, 2] {
+        // The second time a fifth has changed, and the rest is remembered.
+        chain.write(3, 5);
+        hub.flush(class, now, &mut sent);
+        hub.add_client(ClientId(client));
+        hub.subscribe_chain(
+            ClientId(client),
+            SubId(7),
+            ChainId(1),
+            Mode::Full,
+            class,
+            None,
+        );
+        hub.greet(ClientId(client), now, &mut sent);
+        let ours = sent.0.pop().unwrap();
+        assert_eq!(ours["type"], "snapshot");
+        let quotes = chain.legs.iter().map(|(key, token)| {
+            let quote = chain.table.quote(*key).unwrap();
+            (&**token, Tick::new(None, &quote))
+        });
+        let plain = Snapshot {
+            kind: "snapshot",
+            channel: "chain",
+            sub: 7,
+            epoch: ours["epoch"].as_str().unwrap().into(),
+            seq: ours["seq"].as_u64().unwrap(),
+            chain: &chain.view,
+            quotes: quotes.collect(),
+        };
+        assert_eq!(ours, serde_json::to_value(&plain).unwrap());
+        assert_eq!(plain.quotes.len(), 10);
+    }
 }

@@ -17,15 +17,23 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use strikewire_chain::{Decision, Follower, PriceQuality, Width, Window};
+use strikewire_examples::made_up_master;
 use strikewire_registry::{ChainQuery, LoadOptions, Registry};
 use strikewire_types::{Now, Price};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (registry, symbol, price) = match arguments.as_slice() {
+    print!("{}", report(&arguments)?);
+    Ok(())
+}
+
+/// What is shown of `arguments`.
+fn report(arguments: &[String]) -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
+    let (registry, symbol, price) = match arguments {
         [] => {
             let options = LoadOptions::new(Date::constant(2026, 2, 9));
-            let registry = Registry::from_reader(made_up()?.as_bytes(), &options)?;
+            let registry = Registry::from_reader(made_up_master().as_bytes(), &options)?;
             (registry, "TCS", Price::from_raw(26_415_000))
         }
         [master, day, symbol, price] => {
@@ -35,11 +43,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         _ => return Err("usage: chain_window [MASTER DAY SYMBOL PRICE]".into()),
     };
-    println!("{} instruments as of {}", registry.len(), registry.as_of());
+    writeln!(
+        out,
+        "{} instruments as of {}",
+        registry.len(),
+        registry.as_of()
+    )?;
 
     let (exchange, expiries) = registry.expiries(None, symbol)?;
     for (expiry, kind) in &expiries {
-        println!("{symbol} on {exchange} expires {expiry} ({kind})");
+        writeln!(out, "{symbol} on {exchange} expires {expiry} ({kind})")?;
     }
 
     // Without an expiry: the nearest.
@@ -52,25 +65,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ladder = registry.resolve_chain(&query)?.ladder;
     let width = Width::new(5)?;
     let window = Window::new(ladder, price, width)?;
-    println!(
+    writeln!(
+        out,
         "\n{} {} at {price}: {} is at the money",
         ladder.symbol(),
         ladder.expiry(),
         window.atm_strike()
-    );
+    )?;
     for rung in window.rungs() {
         let token = |leg| registry.instrument(leg).token();
-        println!(
+        writeln!(
+            out,
             "{:>8}  {:<28}  {}",
             rung.strike,
             rung.call().map_or_else(String::new, token),
             rung.put().map_or_else(String::new, token)
-        );
+        )?;
     }
 
     // A follower keeps a window around a price that moves, a step at a time: it rolls
     // when the price has gone by the distance to the next strike.
-    println!();
+    writeln!(out)?;
     let step = window.strike_step().map_or(0, Price::raw);
     let mut follower = Follower::new(ladder.id(), width);
     let mut now = Now::default();
@@ -98,32 +113,30 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             Decision::Recalculated => "is calculated again, the same strikes".to_owned(),
         };
-        println!("{price:>10}  {said}");
+        writeln!(out, "{price:>10}  {said}")?;
     }
-    Ok(())
+    Ok(out)
 }
 
-/// A master with one stock and its options of two expiries, five rupees apart.
-fn made_up() -> Result<String, std::fmt::Error> {
-    let mut master = "SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,\
-        SEM_EXPIRY_CODE,SEM_TRADING_SYMBOL,SEM_LOT_UNITS,SEM_CUSTOM_SYMBOL,SEM_EXPIRY_DATE,\
-        SEM_STRIKE_PRICE,SEM_OPTION_TYPE,SEM_TICK_SIZE,SEM_EXPIRY_FLAG,\
-        SEM_EXCH_INSTRUMENT_TYPE,SEM_SERIES,SM_SYMBOL_NAME\n\
-        NSE,E,11536,EQUITY,0,TCS,1.0,Tata Consultancy Services,,,,10.0000,NA,ES,EQ,\
-        TATA CONSULTANCY SERV LT\n"
-        .to_owned();
-    let mut id = 50_000;
-    for (month, day) in [("Feb", "2026-02-24"), ("Mar", "2026-03-30")] {
-        for strike in (2500..=2800).step_by(5) {
-            for leg in ["CE", "PE"] {
-                id += 1;
-                writeln!(
-                    master,
-                    "NSE,D,{id},OPTSTK,0,TCS-{month}2026-{strike}-{leg},175.0,,{day} 14:30:00,\
-                     {strike}.00000,{leg},5.0000,M,OP,,"
-                )?;
-            }
+#[cfg(test)]
+mod tests {
+    use super::report;
+
+    #[test]
+    fn the_made_up_master_shows_a_window_that_rolls() {
+        let text = report(&[]).unwrap();
+        for line in [
+            "245 instruments as of 2026-02-09",
+            "TCS on NSE expires 24FEB2026 (monthly)",
+            "TCS 24FEB2026 at 2641.5: 2640 is at the money",
+            "    2640  TCS_24FEB2026_2640CE          TCS_24FEB2026_2640PE",
+            "      2643  holds",
+            "    2646.5  rolls to 2645: 2 contracts come, 2 go",
+        ] {
+            assert!(
+                text.lines().any(|said| said == line),
+                "{line:?} in:\n{text}"
+            );
         }
     }
-    Ok(master)
 }

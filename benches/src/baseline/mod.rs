@@ -3,4 +3,5 @@
 
 pub mod book;
 pub mod chain;
+pub mod json;
 pub mod registry;
