@@ -24,6 +24,7 @@ use crate::{Code, Problem};
 
 pub(crate) use gate::authenticate;
 use limits::Limits;
+pub(crate) use limits::network;
 use ring::{Key, KeyRing};
 pub use sessions::{Ended, Sessions};
 pub use strikewire_gateway::store::Role;
@@ -239,6 +240,25 @@ impl Access {
         rates: &Rates,
     ) -> Result<Caller, Problem> {
         self.admit_address(from, rates)?;
+        self.admit_key(key, from, rates).await
+    }
+
+    /// As [`admit`](Self::admit), for somebody whose address was counted already.
+    ///
+    /// # Errors
+    ///
+    /// When keys are needed and nobody has this one, when the key asks too often, and when
+    /// the address has tried too many that nobody has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what was asked counts.
+    pub(crate) async fn admit_key(
+        &self,
+        key: Option<&str>,
+        from: Option<IpAddr>,
+        rates: &Rates,
+    ) -> Result<Caller, Problem> {
         if let Some(key) = key
             && self.keys.load().find(key).is_none()
         {

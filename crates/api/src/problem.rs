@@ -168,6 +168,7 @@ impl From<Error> for Problem {
             Error::ForcedTooSoon { .. } => problem(Code::ForcedTooSoon),
             Error::NoSuchSubscription { .. } => problem(Code::UnknownSubscription).field("sub"),
             Error::TooManySubscriptions { .. } => problem(Code::LimitExceeded),
+            Error::TooManyContracts { .. } => problem(Code::LimitExceeded).field("conflate_ms"),
             Error::Stopping => problem(Code::NotReady),
             _ => problem(Code::Internal),
         }

@@ -59,7 +59,8 @@ pub struct Door {
 }
 
 /// Serves every connection to `listener` until `door.stop`, then waits until requests that
-/// are under way have ended. Connections that became WebSockets are not waited for.
+/// are under way have ended, and WebSockets have said goodbye, for as long as the caller
+/// cares to wait.
 ///
 /// # Cancel safety
 ///
@@ -101,6 +102,8 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door) {
     while let Some(ended) = connections.join_next().await {
         reap(Some(ended));
     }
+    // A WebSocket keeps its place until it has said goodbye.
+    serving.places.emptied().await;
 }
 
 fn reap(ended: Option<Result<(), tokio::task::JoinError>>) {

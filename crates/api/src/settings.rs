@@ -27,7 +27,7 @@ pub struct Http {
     pub header_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
-    /// Connections of one address at once.
+    /// Connections of one address, or of one IPv6 network of 64 bits, at once.
     pub connections_per_address: usize,
     /// How long a session lasts that nobody uses.
     pub session_idle: Duration,

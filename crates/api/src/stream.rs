@@ -6,6 +6,7 @@
 
 mod action;
 mod answer;
+mod backlog;
 mod end;
 mod listen;
 mod meters;
@@ -35,16 +36,12 @@ use crate::{Api, Caller, Code, Problem};
 
 use end::End;
 use meters::METERS;
-use obey::Asked;
-use seats::Seat;
 pub(crate) use seats::Seats;
+use seats::{Seat, Stool};
 use write::Writer;
 
 /// How long a client may take to say who it is.
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
-
-/// Messages of a client that wait until those before them are done.
-const BACKLOG: usize = 8;
 
 /// Bytes that a client may go beyond its limit and still be told in good order. Beyond
 /// that, too, but with the rest of its message unread, so it may not hear it.
@@ -75,17 +72,22 @@ pub(crate) async fn upgrade(
         ));
     }
     let stream = &settings.stream;
-    let seat = Seats::take(&api.seats, stream.max_clients)
-        .and_then(|seat| match &caller {
-            Some(Extension(caller)) => seat.of_user(caller.user(), stream.clients_per_user),
-            None => Ok(seat),
-        })
-        .inspect_err(|_| METERS.refused_clients.increment(1))?;
+    let from = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    let who = match caller {
+        Some(Extension(caller)) => seat(&api, &caller).map(|seat| {
+            Who::Known(Known {
+                caller,
+                seat,
+                hello: None,
+            })
+        }),
+        None => Seats::wait(&api.seats, from).map(Who::Stranger),
+    };
+    let who = who.inspect_err(|_| METERS.refused_clients.increment(1))?;
     let visitor = Visitor {
-        caller: caller.map(|Extension(caller)| caller),
-        from: peer.map(|Extension(ConnectInfo(peer))| peer.ip()),
         api: api.clone(),
-        seat,
+        from,
+        who,
     };
     let most = stream.message_bytes.saturating_add(SLACK);
     Ok(upgrade
@@ -96,13 +98,31 @@ pub(crate) async fn upgrade(
         .on_upgrade(move |socket| visitor.serve(socket)))
 }
 
+/// A place for one more client.
+fn seat(api: &Api, caller: &Caller) -> Result<Seat, Problem> {
+    let settings = &api.settings.load().stream;
+    Seats::take(&api.seats, settings.max_clients)?.of_user(caller.user(), settings.clients_per_user)
+}
+
 /// Somebody who has come for the stream.
 struct Visitor {
     api: Api,
-    /// Absent: it has to say who it is.
-    caller: Option<Caller>,
     from: Option<IpAddr>,
+    who: Who,
+}
+
+enum Who {
+    Known(Known),
+    /// It has to say who it is.
+    Stranger(Stool),
+}
+
+/// Somebody who may use the stream.
+struct Known {
+    caller: Caller,
     seat: Seat,
+    /// What it is answered that has just said who it is.
+    hello: Option<String>,
 }
 
 /// What the parts of a client's task share.
@@ -121,9 +141,23 @@ impl Session {
 
 impl Visitor {
     async fn serve(self, socket: WebSocket) {
+        let Self { api, from, who } = self;
         let (writer, mut reader) = socket.split();
-        let (writer, end) = match self.admitted(&mut reader).await {
-            Ok((session, seat, hello)) => {
+        let known = match who {
+            Who::Known(known) => Ok(known),
+            Who::Stranger(stool) => {
+                let known = introduced(&api, from, &mut reader).await;
+                drop(stool);
+                known
+            }
+        };
+        let (writer, end) = match known {
+            Ok(Known {
+                caller,
+                seat,
+                hello,
+            }) => {
+                let session = Session { api, caller, from };
                 let ended = session.run(writer, &mut reader, hello).await;
                 drop(seat);
                 ended
@@ -135,48 +169,44 @@ impl Visitor {
             write::goodbye(writer, reader, end).await;
         }
     }
+}
 
-    /// Finds out who it is, if that is not known.
-    async fn admitted(
-        self,
-        reader: &mut listen::Reader,
-    ) -> Result<(Session, Seat, Option<String>), End> {
-        let Self {
-            api,
-            caller,
-            from,
-            seat,
-        } = self;
-        if let Some(caller) = caller {
-            return Ok((Session { api, caller, from }, seat, None));
+/// Finds out who it is, and has a seat for it.
+async fn introduced(
+    api: &Api,
+    from: Option<IpAddr>,
+    reader: &mut listen::Reader,
+) -> Result<Known, End> {
+    let asks = async {
+        let first = tokio::time::timeout(AUTH_LIMIT, listen::first(reader, api)).await;
+        let (id, key) = match first {
+            Err(_) => return Err(End::unauthorized(Value::Null, "no key came in time")),
+            Ok(heard) => heard?,
+        };
+        let rates = api.settings.load().rates.clone();
+        // The address was counted when it opened the socket.
+        match api.access.admit_key(Some(&key), from, &rates).await {
+            Ok(caller) => Ok((id, caller)),
+            Err(problem) => Err(End::refused(id, problem)),
         }
-        let stop = api.stop.clone();
-        let asks = async {
-            let first = tokio::time::timeout(AUTH_LIMIT, listen::first(reader, &api)).await;
-            let (id, key) = match first {
-                Err(_) => return Err(End::unauthorized(Value::Null, "no key came in time")),
-                Ok(heard) => heard?,
-            };
-            let rates = api.settings.load().rates.clone();
-            match api.access.admit(Some(&key), from, &rates).await {
-                Ok(caller) => Ok((id, caller)),
-                Err(problem) => Err(End::Unauthorized { id, problem }),
-            }
-        };
-        let (id, caller) = tokio::select! {
-            asked = asks => asked.inspect_err(|_| METERS.refused_key.increment(1))?,
-            () = stop.cancelled() => return Err(End::Stopping),
-        };
-        let most = api.settings.load().stream.clients_per_user;
-        let seat = seat.of_user(caller.user(), most).map_err(|problem| {
+    };
+    let (id, caller) = tokio::select! {
+        asked = asks => asked.inspect_err(|end| METERS.turned_away(end))?,
+        () = api.stop.cancelled() => return Err(End::Stopping),
+    };
+    match seat(api, &caller) {
+        Ok(seat) => {
+            let hello = Some(answer::welcome(&id, &caller));
+            Ok(Known {
+                caller,
+                seat,
+                hello,
+            })
+        }
+        Err(problem) => {
             METERS.refused_clients.increment(1);
-            End::TooManyClients {
-                id: id.clone(),
-                problem,
-            }
-        })?;
-        let hello = answer::welcome(&id, &caller);
-        Ok((Session { api, caller, from }, seat, Some(hello)))
+            Err(End::TooManyClients { id, problem })
+        }
     }
 }
 
@@ -201,7 +231,7 @@ impl Session {
             client.answer(hello.into());
         }
         let inbox = Arc::new(inbox);
-        let (ask, asked) = mpsc::channel::<Asked>(BACKLOG);
+        let (backlog, waiting) = backlog::backlog();
         // One ping at a time: another one before it was written says nothing more.
         let (ping, pings) = mpsc::channel(1);
         let (quit, quitting) = oneshot::channel();
@@ -222,8 +252,8 @@ impl Session {
                 written = Some(given_up);
                 End::Lost
             }
-            end = listen::listen(reader, &ask, &ping, &self) => end,
-            end = obey::obey(asked, client, &self) => end,
+            end = listen::listen(reader, &backlog, &ping, &self) => end,
+            end = obey::obey(waiting, client, &self) => end,
         };
         drop(quit);
         let given_up = match written {

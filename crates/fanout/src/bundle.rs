@@ -86,10 +86,6 @@ pub(crate) struct Bundles {
 }
 
 impl Bundles {
-    pub(crate) fn get(&self, index: u32) -> Option<&Bundle> {
-        self.slab.get(index)
-    }
-
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Bundle> {
         self.slab.get_mut(index)
     }

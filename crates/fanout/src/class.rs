@@ -16,6 +16,9 @@ impl Class {
     /// Served after every batch of the feed.
     pub const BATCH: Self = Self(0);
 
+    /// Instruments that one subscription of [`BATCH`](Self::BATCH) is to have at most.
+    pub const BATCH_INSTRUMENTS: usize = 200;
+
     /// The class whose window is `ms` milliseconds: 0, 100, 250, 500 or 1000.
     #[must_use]
     pub fn from_ms(ms: u32) -> Option<Self> {

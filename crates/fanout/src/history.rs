@@ -12,11 +12,8 @@ pub(crate) const KEEP: Duration = Duration::from_secs(30);
 /// Deltas that one channel keeps at most.
 const DELTAS: usize = 1024;
 
-/// Bytes that one channel's deltas take at most.
-const BYTES: usize = 4 << 20;
-
-/// Bytes that the deltas of all channels take at most.
-const BYTES_OF_ALL: usize = 256 << 20;
+/// Bytes that the deltas of all channels together take at most.
+pub(crate) const BYTES: usize = 256 << 20;
 
 /// Deltas without a gap between their numbers.
 #[derive(Debug, Default)]
@@ -35,8 +32,8 @@ struct Delta {
 }
 
 impl History {
-    /// Adds the delta that follows. `channels` share the room that there is for all.
-    pub(crate) fn push(&mut self, seq: u64, at: Mono, tail: Bytes, channels: usize) {
+    /// Adds the delta that follows.
+    pub(crate) fn push(&mut self, seq: u64, at: Mono, tail: Bytes) {
         if self.first + self.deltas.len() as u64 != seq {
             self.deltas.clear();
             self.bytes = 0;
@@ -44,8 +41,7 @@ impl History {
         }
         self.bytes += tail.len();
         self.deltas.push_back(Delta { at, tail });
-        let most = BYTES.min(BYTES_OF_ALL / channels.max(1));
-        while self.deltas.len() > DELTAS || self.bytes > most {
+        if self.deltas.len() > DELTAS {
             self.pop();
         }
         self.forget(at);
@@ -58,6 +54,15 @@ impl History {
             .front()
             .is_some_and(|delta| now.since(delta.at) > KEEP)
         {
+            self.pop();
+        }
+    }
+
+    /// Lets go of the oldest: an eighth of its bytes or a little more, so that the channel
+    /// that keeps most need not be looked for again at every delta.
+    pub(crate) fn shrink(&mut self) {
+        let most = self.bytes - self.bytes.div_ceil(8);
+        while self.bytes > most {
             self.pop();
         }
     }
@@ -111,7 +116,7 @@ mod tests {
     fn filled(seqs: core::ops::RangeInclusive<u64>) -> History {
         let mut history = History::default();
         for seq in seqs {
-            history.push(seq, at(0), seq.to_string().into(), 1);
+            history.push(seq, at(0), seq.to_string().into());
         }
         history
     }
@@ -129,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn number_age_and_bytes_are_bounded() {
+    fn number_and_age_are_bounded() {
         let history = filled(1..=2000);
         assert_eq!(history.len(), 1024);
         assert_eq!(
@@ -139,9 +144,9 @@ mod tests {
         assert_eq!(numbers(&history, 976, 2000), None);
 
         let mut history = filled(1..=2);
-        history.push(3, at(30), "3".into(), 1);
+        history.push(3, at(30), "3".into());
         assert_eq!(history.len(), 3);
-        history.push(4, at(31), "4".into(), 1);
+        history.push(4, at(31), "4".into());
         assert_eq!(numbers(&history, 3, 4), Some(vec![3, 4]));
         assert_eq!(numbers(&history, 2, 4), None);
         history.forget(at(61));
@@ -149,20 +154,30 @@ mod tests {
         history.forget(at(62));
         assert_eq!((history.len(), history.bytes()), (0, 0));
         assert_eq!(numbers(&history, 5, 4), Some(vec![]));
+    }
 
+    #[test]
+    fn an_eighth_of_the_bytes_goes_at_once() {
         let mut history = History::default();
         let large = Bytes::from(vec![b' '; 3 << 20]);
-        history.push(1, at(0), large.clone(), 1);
-        history.push(2, at(0), large.clone(), 1);
-        assert_eq!((history.len(), history.bytes()), (1, 3 << 20));
-        history.push(3, at(0), large, 128);
-        assert_eq!((history.len(), history.bytes()), (0, 0));
+        for seq in 1..=20 {
+            history.push(seq, at(0), large.clone());
+        }
+        // However large, one channel alone may keep it.
+        assert_eq!((history.len(), history.bytes()), (20, 60 << 20));
+        history.shrink();
+        assert_eq!((history.len(), history.bytes()), (17, 51 << 20));
+        while history.bytes() > 0 {
+            history.shrink();
+        }
+        assert_eq!(history.len(), 0);
+        assert!(history.since(21, 20).is_some() && history.since(20, 20).is_none());
     }
 
     #[test]
     fn a_number_left_out_begins_it_anew() {
         let mut history = filled(1..=3);
-        history.push(5, at(0), "5".into(), 1);
+        history.push(5, at(0), "5".into());
         assert_eq!(numbers(&history, 5, 5), Some(vec![5]));
         assert_eq!(history.bytes(), 1);
     }

@@ -13,6 +13,7 @@ use crate::bundle::{Bundles, Watch};
 use crate::chain::{ChainBody, ChainId, Item};
 use crate::channel::{Channel, Scratch};
 use crate::class::Class;
+use crate::history;
 use crate::instruments::{Fragment, Instruments, MODES};
 use crate::message::Message;
 use crate::outlet::{ClientId, SubId};
@@ -89,6 +90,10 @@ pub struct Hub {
     random: u64,
     now: Mono,
     swept: Mono,
+    /// Bytes of the deltas that all channels keep.
+    history_bytes: usize,
+    /// How many that may be.
+    history_most: usize,
     stats: Stats,
     under_way: UnderWay,
     // Kept for their memory:
@@ -123,6 +128,8 @@ impl Hub {
             random: seed,
             now: Mono::default(),
             swept: Mono::default(),
+            history_bytes: 0,
+            history_most: history::BYTES,
             stats: Stats::default(),
             under_way: UnderWay::default(),
             changed: Vec::new(),
@@ -206,16 +213,6 @@ impl Hub {
     #[must_use]
     pub fn subscriptions_of(&self, client: ClientId) -> usize {
         self.client(client).map_or(0, |client| client.subs.len())
-    }
-
-    /// How many instruments a client watches by subscriptions of ticks; those that it has in
-    /// several classes count in each.
-    #[must_use]
-    pub fn instruments_of(&self, client: ClientId) -> usize {
-        let bundles = self.client(client).map(|client| client.bundles);
-        let bundles = bundles.into_iter().flatten().flatten();
-        let bundles = bundles.filter_map(|at| self.bundles.get(at));
-        bundles.map(|bundle| bundle.watches.len()).sum()
     }
 
     fn client(&self, client: ClientId) -> Option<&Client> {

@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
+use strikewire_chain::Width;
 use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, Position, SubId};
-use strikewire_registry::{Expiring, Registry};
+use strikewire_registry::{Expiring, Ladder, Registry};
 use strikewire_types::Mode;
 use tokio::sync::oneshot;
 
@@ -102,8 +103,8 @@ impl StreamClient {
     ///
     /// # Errors
     ///
-    /// When the chain is not listed, does not fit, no price comes in time, or the client has
-    /// too many subscriptions.
+    /// When the chain is not listed, does not fit, no price comes in time, the client has
+    /// too many subscriptions, or the chain has too many contracts for its class.
     ///
     /// # Cancel safety
     ///
@@ -137,6 +138,7 @@ impl StreamClient {
                 async move {
                     let (ladder, width, _) = gateway.resolve_chain(&master.registry, chain)?;
                     gateway.must_be_current(&master.registry, Some(ladder.expiring()))?;
+                    must_be_small_enough(ladder, width, class)?;
                     let mode = mode_of(ladder.kind(), mode);
                     let _hold = match chain.price {
                         None => {
@@ -214,6 +216,16 @@ impl StreamClient {
         self.last_sub += 1;
         SubId(self.last_sub)
     }
+}
+
+/// Refuses a chain of more contracts than may be sent after every batch of the feed.
+fn must_be_small_enough(ladder: Ladder<'_>, width: Width, class: Class) -> Result<(), Error> {
+    let contracts = 2 * ladder.rungs().len().min(width.get().into());
+    let most = Class::BATCH_INSTRUMENTS;
+    if class == Class::BATCH && contracts > most {
+        return Err(Error::TooManyContracts { contracts, most });
+    }
+    Ok(())
 }
 
 /// What a request for ticks means in a master.

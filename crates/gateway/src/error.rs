@@ -49,6 +49,17 @@ pub enum Error {
         /// How many it may have.
         most: usize,
     },
+    /// The chain has more contracts than may be sent after every batch of the feed.
+    #[error(
+        "a chain that is sent after every batch of the feed has {most} contracts at most; this \
+         one has {contracts}"
+    )]
+    TooManyContracts {
+        /// How many its window can have.
+        contracts: usize,
+        /// How many are accepted.
+        most: usize,
+    },
     /// The user has this item with other settings.
     #[error("user {user} already has {item} with {has}, not {asked}")]
     Conflict {

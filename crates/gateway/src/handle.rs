@@ -26,7 +26,7 @@ use crate::plan::Want;
 use crate::tick::Wakers;
 use crate::{
     ActiveRow, Added, Config, Counters, DryRun, Error, Explanation, ItemFilter, ItemRequest,
-    ItemView, Readiness, Removed, StatusView, StreamClient, WsStatus,
+    ItemView, PlanError, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
 
 pub(crate) use chain::render;
@@ -246,25 +246,29 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When one of them names what is not listed.
+    /// When one of them names what is not listed: the first that does is said.
     ///
     /// # Cancel safety
     ///
     /// Safe.
-    pub async fn plan(&self, requests: &[ItemRequest]) -> Result<DryRun, Error> {
+    pub async fn plan(&self, requests: &[ItemRequest]) -> Result<DryRun, PlanError> {
         self.in_master(|master| async move {
-            let wants = requests
-                .iter()
-                .map(|request| {
-                    let (spec, _) = self.resolve_item(&master.registry, request)?;
-                    let price = request.price;
-                    Ok(Want { spec, price })
-                })
-                .collect::<Result<_, Error>>()?;
+            let mut wants = Vec::with_capacity(requests.len());
+            for (at, request) in requests.iter().enumerate() {
+                let price = request.price;
+                match self.resolve_item(&master.registry, request) {
+                    Ok((spec, _)) => wants.push(Want { spec, price }),
+                    Err(error) => {
+                        let request = Some(at);
+                        return Ok(Err(PlanError { request, error }));
+                    }
+                }
+            }
             self.ask_of(&master, |reply| Command::Plan { wants, reply })
                 .await
+                .map(Ok)
         })
-        .await
+        .await?
     }
 
     /// Lets go of the tier A claims of all items, which stay on their lists as evicted.

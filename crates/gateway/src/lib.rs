@@ -110,7 +110,7 @@ pub use item::{InstrumentType, ItemFilter, ItemState, ItemView};
 pub use journal::{Journal, MemoryJournal};
 pub use outbox::{Delivery, Inbox, StreamEnd, StreamLimits};
 pub use parts::{FeedTask, Parts, Setup, Task, build};
-pub use plan::{DryRun, EvictView, StandingPlan, StandingWindow, plan_standing};
+pub use plan::{DryRun, EvictView, PlanError, StandingPlan, StandingWindow, plan_standing};
 pub use price::SourcePrice;
 pub use resolve::{ChainRequest, ItemRequest, TicksRequest};
 pub use status::{

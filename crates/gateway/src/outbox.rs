@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Places in a client's queue that are kept for answers to what it asks for: these are
-/// never conflated.
+/// never conflated. An answer takes one when there is no room among all that waits.
 const ANSWERS: usize = 64;
 
-/// Bytes kept for them; the last answer may go beyond.
+/// Bytes kept for those that take such a place; the last one may go beyond.
 const ANSWER_BYTES: usize = 256 * 1024;
 
 /// How much may wait for one client of the stream.
@@ -23,7 +23,7 @@ pub struct StreamLimits {
     pub messages: usize,
     /// Bytes. A single message may be longer.
     pub bytes: usize,
-    /// How long the queue may stay full until the client is let go.
+    /// How long the queue may be full, with nothing read, until the client is let go.
     pub stall: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Default for StreamLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// Its queue stayed full.
+    /// Its queue was full, and nothing was read, for too long.
     TooSlow,
     /// It asks on and on without reading what it is answered.
     Unread,
@@ -68,10 +68,28 @@ struct Shared {
     ended: Notify,
 }
 
+/// What waits in one of the two rooms of a queue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+/// The room whose load a message counts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// That of everything.
+    Common,
+    /// That which is kept for answers.
+    Kept,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Delivery>,
-    bytes: usize,
+    /// In the order in which they are sent, whatever room they are in.
+    waiting: VecDeque<(Delivery, Room)>,
+    common: Load,
+    kept: Load,
     /// Since when there was no room although nothing is read; absent: there was room, or
     /// something was read since.
     full_since: Option<Instant>,
@@ -81,14 +99,34 @@ struct Queue {
 }
 
 impl Queue {
-    fn put(&mut self, message: Message, class: Option<Class>) {
-        self.bytes += message.len();
-        self.waiting.push_back(Delivery { message, class });
+    /// Whether a message of so many bytes fits among all that waits.
+    const fn fits(&self, bytes: usize, limits: &StreamLimits) -> bool {
+        let Load {
+            messages,
+            bytes: waiting,
+        } = self.common;
+        messages == 0 || messages < limits.messages && waiting.saturating_add(bytes) <= limits.bytes
+    }
+
+    const fn load(&mut self, room: Room) -> &mut Load {
+        match room {
+            Room::Common => &mut self.common,
+            Room::Kept => &mut self.kept,
+        }
+    }
+
+    fn put(&mut self, message: Message, class: Option<Class>, room: Room) {
+        let load = self.load(room);
+        load.messages += 1;
+        load.bytes += message.len();
+        self.waiting.push_back((Delivery { message, class }, room));
     }
 
     fn take(&mut self) -> Option<Delivery> {
-        let first = self.waiting.pop_front()?;
-        self.bytes -= first.message.len();
+        let (first, room) = self.waiting.pop_front()?;
+        let load = self.load(room);
+        load.messages -= 1;
+        load.bytes -= first.message.len();
         self.full_since = None;
         if self.waiting.is_empty() {
             // What a crowded moment took is given back.
@@ -99,7 +137,8 @@ impl Queue {
 
     fn clear(&mut self) {
         self.waiting = VecDeque::new();
-        self.bytes = 0;
+        self.common = Load::default();
+        self.kept = Load::default();
     }
 }
 
@@ -131,10 +170,9 @@ impl Outbox {
     pub(crate) fn push(&self, message: Message, class: Option<Class>) -> Push {
         let bytes = message.len();
         self.admit(|queue, limits| {
-            let fits = queue.waiting.is_empty()
-                || queue.waiting.len() < limits.messages && queue.bytes + bytes <= limits.bytes;
+            let fits = queue.fits(bytes, limits);
             if fits {
-                queue.put(message, class);
+                queue.put(message, class, Room::Common);
             }
             fits
         })
@@ -145,8 +183,8 @@ impl Outbox {
     pub(crate) fn room(&self) -> Push {
         self.admit(|queue, limits| {
             queue.full_since.is_none()
-                && queue.waiting.len() < limits.messages
-                && queue.bytes < limits.bytes
+                && queue.common.messages < limits.messages
+                && queue.common.bytes < limits.bytes
         })
     }
 
@@ -175,10 +213,15 @@ impl Outbox {
         if queue.abandoned || queue.end.is_some() {
             return false;
         }
-        let fits = queue.waiting.len() < self.limits.messages.saturating_add(ANSWERS)
-            && queue.bytes < self.limits.bytes.saturating_add(ANSWER_BYTES);
-        if fits {
-            queue.put(message, None);
+        let room = if queue.fits(message.len(), &self.limits) {
+            Some(Room::Common)
+        } else if queue.kept.messages < ANSWERS && queue.kept.bytes < ANSWER_BYTES {
+            Some(Room::Kept)
+        } else {
+            None
+        };
+        if let Some(room) = room {
+            queue.put(message, None, room);
             return true;
         }
         drop(queue);
@@ -230,10 +273,29 @@ impl Inbox {
     /// Safe: no message is lost.
     pub async fn next(&self) -> Result<Delivery, StreamEnd> {
         loop {
+            self.ready().await?;
+            if let Some(delivery) = self.try_next() {
+                return Ok(delivery);
+            }
+        }
+    }
+
+    /// Waits until there is a message, and leaves it where it is; says why when there will
+    /// be none.
+    ///
+    /// # Errors
+    ///
+    /// When the client is sent nothing any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn ready(&self) -> Result<(), StreamEnd> {
+        loop {
             {
-                let mut queue = self.shared.queue.lock();
-                if let Some(delivery) = queue.take() {
-                    return Ok(delivery);
+                let queue = self.shared.queue.lock();
+                if !queue.waiting.is_empty() {
+                    return Ok(());
                 }
                 if let Some(end) = queue.end {
                     return Err(end);
@@ -278,7 +340,8 @@ impl Inbox {
     /// Bytes that wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.shared.queue.lock().bytes
+        let queue = self.shared.queue.lock();
+        queue.common.bytes + queue.kept.bytes
     }
 }
 

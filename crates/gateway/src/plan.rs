@@ -26,6 +26,24 @@ pub(crate) struct Want {
     pub(crate) price: Option<Price>,
 }
 
+/// Why requests could not be planned.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+#[non_exhaustive]
+pub struct PlanError {
+    /// Which of the requests it is about, from 0; absent: none of them.
+    pub request: Option<usize>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl From<Error> for PlanError {
+    fn from(error: Error) -> Self {
+        let request = None;
+        Self { request, error }
+    }
+}
+
 /// What some requests together would take and evict. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -166,7 +166,7 @@ fn whole_seconds(wait: Duration) -> u32 {
 
 /// What is limited together: an IPv4 address, or the 64 bits of an IPv6 address that
 /// one customer of a provider is given at least.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << 64);

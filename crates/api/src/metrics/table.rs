@@ -416,6 +416,7 @@ pub const METRICS: &[Metric] = &[
             "idle",
             "unauthorized",
             "too_many_clients",
+            "rate_limited",
             "flood",
             "too_large",
             "protocol",

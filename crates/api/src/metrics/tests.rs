@@ -65,12 +65,12 @@ fn documentation() -> String {
 #[test]
 fn the_documentation_is_the_table() {
     let made = documentation();
-    if std::env::var_os("STRIKEWIRE_WRITE_DOCS").is_some() {
+    if std::env::var_os("STRIKEWIRE_REWRITE").is_some() {
         std::fs::write(file("docs/METRICS.md"), &made).unwrap();
     }
     assert!(
         read("docs/METRICS.md") == made,
-        "docs/METRICS.md is not what the table says; STRIKEWIRE_WRITE_DOCS=1 writes it anew"
+        "docs/METRICS.md is not what the table says; STRIKEWIRE_REWRITE=1 writes it anew"
     );
 }
 

@@ -1,7 +1,5 @@
 //! What requests would take.
 
-use core::slice;
-
 use axum::Json;
 use axum::extract::State;
 use strikewire_gateway::{ItemRequest, List};
@@ -41,7 +39,13 @@ pub(crate) async fn plan(
     };
     match api.gateway.plan(&requests).await {
         Ok(run) => Ok(Json(PlanAnswer::new(run, may_see))),
-        Err(error) => Err(blame(&api, &requests, error.into()).await),
+        Err(failed) => {
+            let problem = Problem::from(failed.error);
+            Err(match failed.request {
+                Some(at) => problem.within(&part(at)),
+                None => problem,
+            })
+        }
     }
 }
 
@@ -64,17 +68,4 @@ pub(super) fn requests(caller: &Caller, body: PlanRequest) -> Result<Vec<ItemReq
 
 fn part(at: usize) -> String {
     format!("requests[{at}]")
-}
-
-/// The problem, and which request it is about: the first that fails alone.
-async fn blame(api: &Api, requests: &[ItemRequest], problem: Problem) -> Problem {
-    if problem.field.is_none() {
-        return problem;
-    }
-    for (at, request) in requests.iter().enumerate() {
-        if let Err(error) = api.gateway.plan(slice::from_ref(request)).await {
-            return Problem::from(error).within(&part(at));
-        }
-    }
-    problem
 }

@@ -1,4 +1,5 @@
-//! How many connections there are, in all and of one address.
+//! How many connections there are, in all and of one address. An IPv6 network of 64 bits
+//! counts as one address.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -7,6 +8,9 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::access::network;
 
 /// Counts connections.
 #[derive(Clone, Default)]
@@ -14,6 +18,8 @@ pub(super) struct Places(Arc<Inner>);
 
 struct Inner {
     taken: Mutex<Taken>,
+    /// Told whenever the last one has gone.
+    emptied: Notify,
     connections: Gauge,
     refused_total: Counter,
     refused_address: Counter,
@@ -31,6 +37,7 @@ impl Default for Inner {
             |reason| counter!("strikewire_http_connections_refused_total", "reason" => reason);
         Self {
             taken: Mutex::default(),
+            emptied: Notify::new(),
             connections: gauge!("strikewire_http_connections"),
             refused_total: refused("total"),
             refused_address: refused("address"),
@@ -48,7 +55,7 @@ impl Places {
     /// A place for a connection from `address`, until dropped; none when there are `total`
     /// connections, or `per_address` of that address.
     pub(super) fn take(&self, address: IpAddr, total: usize, per_address: usize) -> Option<Place> {
-        let address = address.to_canonical();
+        let address = network(address);
         let mut taken = self.0.taken.lock();
         if taken.total >= total {
             self.0.refused_total.increment(1);
@@ -69,6 +76,22 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Waits until nobody has a place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(super) async fn emptied(&self) {
+        let mut emptied = core::pin::pin!(self.0.emptied.notified());
+        // From here on the last one that goes is heard.
+        emptied.as_mut().enable();
+        if self.0.taken.lock().total > 0 {
+            emptied.await;
+        }
+    }
+}
+
 /// A place of a connection, free again when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -86,6 +109,9 @@ impl Drop for Place {
             if *of_address == 0 {
                 taken.by_address.remove(&self.address);
             }
+        }
+        if taken.total == 0 {
+            inner.emptied.notify_waiters();
         }
         inner.connections.decrement(1.0);
     }
@@ -108,7 +134,12 @@ mod tests {
         assert!(places.take(b, 3, 2).is_none());
         drop(first);
         drop(places.take(b, 3, 2).unwrap());
+        let [c, d, e]: [IpAddr; 3] = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
+            .map(|text| text.parse().unwrap());
         drop((second, third));
+        let of_one = (places.take(c, 9, 2).unwrap(), places.take(d, 9, 2).unwrap());
+        assert!(places.take(c, 9, 2).is_none());
+        drop((places.take(e, 9, 2).unwrap(), of_one));
         let taken = places.0.taken.lock();
         assert_eq!((taken.total, taken.by_address.len()), (0, 0));
     }

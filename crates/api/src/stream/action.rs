@@ -5,12 +5,10 @@ use serde_json::Value;
 use strikewire_fanout::{Class, Position, SubId};
 use strikewire_gateway::{ChainRequest, StreamChainRequest, TicksRequest};
 
+use crate::access::Sessions;
 use crate::extract::{self, Fields};
 use crate::settings::Stream as Settings;
 use crate::{Code, Problem};
-
-/// Instruments in one subscription that is flushed after each feed batch.
-const BATCH_LIMIT: usize = 200;
 
 /// The longest text that is echoed as an id.
 const ID_LIMIT: usize = 128;
@@ -166,7 +164,10 @@ pub(super) enum Action {
     Ticks(TicksRequest),
     Chain(StreamChainRequest),
     Unsubscribe(SubId),
-    Ping { indicators: Vec<Indicator> },
+    Ping {
+        session: Option<String>,
+        indicators: Vec<Indicator>,
+    },
 }
 
 /// Reads a message: its id, to be echoed, and what it asks for.
@@ -274,7 +275,7 @@ fn missing(field: &str) -> Problem {
 fn ticks(body: SubscribeTicks, settings: &Settings) -> Result<Action, Problem> {
     let class = class(body.conflate_ms)?;
     let limit = if class == Class::BATCH {
-        BATCH_LIMIT.min(settings.instruments)
+        Class::BATCH_INSTRUMENTS.min(settings.instruments)
     } else {
         settings.instruments
     };
@@ -313,7 +314,7 @@ fn chain(body: ChainFields, resume: Option<Position>) -> Result<Action, Problem>
 
 fn ping(body: Ping) -> Result<Action, Problem> {
     if let Some(session) = &body.session_id
-        && !is_session(session)
+        && !Sessions::is_id(session)
     {
         let detail = "session_id: 1 to 128 of A-Z, a-z, 0-9, `.`, `_` and `-` are expected";
         return Err(Problem::new(Code::InvalidValue, detail).field("session_id"));
@@ -324,13 +325,9 @@ fn ping(body: Ping) -> Result<Action, Problem> {
         return Err(Problem::new(Code::LimitExceeded, detail).field("subscriptions"));
     }
     Ok(Action::Ping {
+        session: body.session_id,
         indicators: body.subscriptions,
     })
-}
-
-fn is_session(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=128).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn class(ms: Option<u32>) -> Result<Class, Problem> {

@@ -23,8 +23,11 @@ pub(super) enum End {
     Idle,
     /// The client did not say who it is, or what it said does not hold, or not any more.
     Unauthorized { id: Value, problem: Problem },
-    /// The client's user has too many.
+    /// The client's user has too many, or there are too many in all.
     TooManyClients { id: Value, problem: Problem },
+    /// The client's key is used too often, or its address has tried too many that nobody
+    /// has.
+    RateLimited { id: Value, problem: Problem },
     /// The client goes on although it was told that it asks too often.
     Flood,
     /// A message of the client is too long.
@@ -55,6 +58,14 @@ impl End {
         Self::Unauthorized { id, problem }
     }
 
+    /// Nobody was made out, because of this.
+    pub(super) fn refused(id: Value, problem: Problem) -> Self {
+        match problem.code {
+            Code::RateLimited => Self::RateLimited { id, problem },
+            _ => Self::Unauthorized { id, problem },
+        }
+    }
+
     /// The label of a metric.
     pub(super) const fn label(&self) -> &'static str {
         match self {
@@ -65,6 +76,7 @@ impl End {
             Self::Idle => "idle",
             Self::Unauthorized { .. } => "unauthorized",
             Self::TooManyClients { .. } => "too_many_clients",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Flood => "flood",
             Self::TooLarge { .. } => "too_large",
             Self::NoText | Self::Protocol => "protocol",
@@ -72,7 +84,7 @@ impl End {
     }
 
     /// Every label.
-    pub(super) const LABELS: [&str; 10] = [
+    pub(super) const LABELS: [&str; 11] = [
         "client",
         "lost",
         "stopping",
@@ -80,6 +92,7 @@ impl End {
         "idle",
         "unauthorized",
         "too_many_clients",
+        "rate_limited",
         "flood",
         "too_large",
         "protocol",
@@ -100,9 +113,9 @@ impl End {
     /// The error that the client is told before the socket closes.
     pub(super) fn error(&self) -> Option<(Value, Problem)> {
         match self {
-            Self::Unauthorized { id, problem } | Self::TooManyClients { id, problem } => {
-                Some((id.clone(), problem.clone()))
-            }
+            Self::Unauthorized { id, problem }
+            | Self::TooManyClients { id, problem }
+            | Self::RateLimited { id, problem } => Some((id.clone(), problem.clone())),
             Self::TooLarge { most } => {
                 let detail = format!("a message is at most {most} bytes of text");
                 Some((Value::Null, Problem::new(Code::TooLarge, detail)))
@@ -124,7 +137,8 @@ impl End {
             Self::Unread => (4008, "too slow: answers are not read"),
             Self::Unauthorized { .. } => (4401, "a key is needed, and one that is known"),
             Self::Idle => (4408, "no sign of life"),
-            Self::TooManyClients { .. } => (4429, "too many clients of this user"),
+            Self::TooManyClients { .. } => (4429, "too many clients"),
+            Self::RateLimited { .. } => (4429, "too often: come back later"),
         };
         Some(CloseFrame {
             code,

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 
 use super::action::{self, Auth};
+use super::backlog::{Asked, Backlog};
 use super::end::End;
 use super::meters::METERS;
-use super::obey::Asked;
 use super::pulse::{Bucket, Pulse, Verdict};
 use super::{Session, answer};
 use crate::{Api, Code, Problem};
@@ -18,28 +18,29 @@ use crate::{Api, Code, Problem};
 /// The socket's side on which the client is heard.
 pub(super) type Reader = SplitStream<WebSocket>;
 
-/// Listens until there is nobody to be heard any more. While `asked` is full, because
+/// Listens until there is nobody to be heard any more. While `backlog` is full, because
 /// something the client asked for takes its time, nothing is read.
 pub(super) async fn listen(
     reader: &mut Reader,
-    asked: &mpsc::Sender<Asked>,
+    backlog: &Backlog,
     ping: &mpsc::Sender<()>,
     session: &Session,
 ) -> End {
-    let end = listen_on(reader, asked, ping, session).await;
+    let end = listen_on(reader, backlog, ping, session).await;
     if !end.lets_finish() {
         return end;
     }
     // What was asked before is answered before.
-    match asked.send(Asked::End(Box::new(end))).await {
-        Ok(()) => core::future::pending().await,
-        Err(_) => End::Stopping,
+    if backlog.put(Asked::End(Box::new(end))).await {
+        core::future::pending().await
+    } else {
+        End::Stopping
     }
 }
 
 async fn listen_on(
     reader: &mut Reader,
-    asked: &mpsc::Sender<Asked>,
+    backlog: &Backlog,
     ping: &mpsc::Sender<()>,
     session: &Session,
 ) -> End {
@@ -60,9 +61,9 @@ async fn listen_on(
                     let problem = Problem::new(Code::Unauthorized, "the key was revoked");
                     return End::Unauthorized { id: Value::Null, problem };
                 }
-                if due.ping {
-                    // One that was not written yet is as good.
-                    let _ = ping.try_send(());
+                // One that was not written yet is as good.
+                if due.ping && ping.try_send(()).is_ok() {
+                    pulse.pinged();
                 }
                 timer.as_mut().reset(pulse.next(&settings));
                 continue;
@@ -74,7 +75,7 @@ async fn listen_on(
         };
         let now = Instant::now();
         pulse.heard(now);
-        if matches!(message, Message::Pong(_)) {
+        if matches!(message, Message::Pong(_)) && pulse.ponged() {
             continue;
         }
         let settings = session.settings();
@@ -83,8 +84,8 @@ async fn listen_on(
             return End::Flood;
         }
         let ask = match message {
-            // Answered by the socket itself.
-            Message::Ping(_) => continue,
+            // A ping is answered by the socket itself.
+            Message::Ping(_) | Message::Pong(_) => continue,
             Message::Text(text) if text.len() > settings.message_bytes => {
                 let most = settings.message_bytes;
                 return End::TooLarge { most };
@@ -99,7 +100,7 @@ async fn listen_on(
                 Asked::Refused(answer::error(&Value::Null, &problem))
             }
         };
-        if asked.send(ask).await.is_err() {
+        if !backlog.put(ask).await {
             return End::Stopping;
         }
     }
@@ -113,17 +114,24 @@ fn too_often(id: &Value, settings: &crate::settings::Stream) -> String {
     answer::error(id, &Problem::new(Code::RateLimited, detail))
 }
 
-/// The client's first message: its id, and the key in it.
+/// The client's first message: its id, and the key in it. Pings may come before it, not
+/// more often than messages may.
 pub(super) async fn first(reader: &mut Reader, api: &Api) -> Result<(Value, String), End> {
+    let mut bucket = Bucket::new(Instant::now());
     loop {
-        let text = match heard(reader.next().await, api)? {
+        let message = heard(reader.next().await, api)?;
+        let settings = api.settings.load();
+        let text = match message {
             Message::Text(text) => text,
             Message::Binary(_) => {
                 return Err(End::unauthorized(Value::Null, "a key is needed"));
             }
+            _ if bucket.take(Instant::now(), &settings.stream) == Verdict::Flood => {
+                return Err(End::Flood);
+            }
             _ => continue,
         };
-        let most = api.settings.load().stream.message_bytes;
+        let most = settings.stream.message_bytes;
         if text.len() > most {
             return Err(End::TooLarge { most });
         }

@@ -44,6 +44,15 @@ impl Meters {
         self.flush[class.index()].record(after.as_secs_f64());
     }
 
+    /// Somebody did not become a client because of this.
+    pub(super) fn turned_away(&self, end: &End) {
+        match end {
+            End::RateLimited { .. } | End::Flood => self.refused_rate.increment(1),
+            End::Unauthorized { .. } => self.refused_key.increment(1),
+            _ => {}
+        }
+    }
+
     pub(super) fn ended(&self, end: &End) {
         let label = end.label();
         if let Some((_, counter)) = self.disconnected.iter().find(|(name, _)| *name == label) {

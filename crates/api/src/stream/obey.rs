@@ -1,34 +1,18 @@
 //! Does what a client asks, one message after the other.
 
-use axum::extract::ws::Utf8Bytes;
 use serde_json::Value;
 use strikewire_gateway::{Error, StreamClient};
-use tokio::sync::mpsc;
 
 use super::action::{self, Action};
+use super::backlog::{Asked, Waiting};
 use super::end::End;
 use super::meters::METERS;
 use super::{Session, answer};
 use crate::{Code, Problem};
 
-/// What came from a client.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// A message.
-    Text(Utf8Bytes),
-    /// Something that is not done, and the answer to it.
-    Refused(String),
-    /// There is nothing more to be heard, and why.
-    End(Box<End>),
-}
-
 /// Obeys until nobody asks any more.
-pub(super) async fn obey(
-    mut asked: mpsc::Receiver<Asked>,
-    mut client: StreamClient,
-    session: &Session,
-) -> End {
-    while let Some(asked) = asked.recv().await {
+pub(super) async fn obey(mut waiting: Waiting, mut client: StreamClient, session: &Session) -> End {
+    while let Some((asked, _held)) = waiting.next().await {
         let answer = match asked {
             Asked::Refused(answer) => Some(answer),
             Asked::Text(text) => match act(&mut client, &text, session).await {
@@ -88,20 +72,49 @@ async fn act(
             .await
             .map(|()| None)
             .map_err(problem),
-        Ok(Action::Ping { indicators }) => Ok(Some(answer::pong(&id, &indicators))),
+        Ok(Action::Ping {
+            session: named,
+            indicators,
+        }) => touch(session, named.as_deref()).map(|()| Some(answer::pong(&id, &indicators))),
     };
     Ok(done.unwrap_or_else(|problem| Some(answer::error(&id, &problem))))
+}
+
+/// Counts as a use of the session that a heartbeat names.
+fn touch(session: &Session, named: Option<&str>) -> Result<(), Problem> {
+    let Some(named) = named else {
+        return Ok(());
+    };
+    let (caller, sessions) = (&session.caller, session.api.access.sessions());
+    let owner = sessions
+        .user_of(named)
+        .filter(|owner| caller.may_touch(*owner));
+    // Without keys a session need not have begun here.
+    let Some(user) = owner.or(caller.user()) else {
+        return Ok(());
+    };
+    let now = session.api.gateway.clock().now().mono;
+    let idle = session.api.settings.load().http.session_idle;
+    let touched = sessions.touch(named, user, now, idle);
+    match caller.user() {
+        Some(_) => touched,
+        None => Ok(()),
+    }
 }
 
 /// A client that is known already says who it is.
 async fn known(session: &Session, id: Value, key: &str) -> Result<String, End> {
     let access = &session.api.access;
     let rates = session.api.settings.load().rates.clone();
-    match access.admit(Some(key), session.from, &rates).await {
+    match access.admit_key(Some(key), session.from, &rates).await {
         Ok(caller) if caller.user() == session.caller.user() => Ok(answer::welcome(&id, &caller)),
         Ok(_) => {
             let detail = "this is the key of another user than the socket's";
             let problem = Problem::new(Code::Forbidden, detail).field("key");
+            Ok(answer::error(&id, &problem))
+        }
+        Err(problem) if problem.code == Code::RateLimited => {
+            METERS.refused_rate.increment(1);
             Ok(answer::error(&id, &problem))
         }
         Err(problem) => {

@@ -14,6 +14,8 @@ pub(super) struct Pulse {
     pinged: Instant,
     /// When it was last looked whether it may still be here.
     looked: Instant,
+    /// Pings that were not answered yet.
+    unanswered: u32,
 }
 
 /// What is to be done about a client.
@@ -33,7 +35,20 @@ impl Pulse {
             heard: now,
             pinged: now,
             looked: now,
+            unanswered: 0,
         }
+    }
+
+    /// A ping is on its way.
+    pub(super) const fn pinged(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// A pong came; whether it answers a ping.
+    pub(super) const fn ponged(&mut self) -> bool {
+        let asked_for = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        asked_for
     }
 
     /// Something came from the client.
@@ -202,6 +217,18 @@ mod tests {
         }
         // Looks at 20, 40, 60; pings at 27, 47, 67, where it ends.
         assert_eq!(times, [20, 27, 40, 47, 60, 67]);
+    }
+
+    #[test]
+    fn there_is_one_pong_to_a_ping() {
+        let mut pulse = Pulse::new(Instant::now());
+        assert!(!pulse.ponged());
+        pulse.pinged();
+        pulse.pinged();
+        assert!(pulse.ponged() && pulse.ponged());
+        assert!(!pulse.ponged() && !pulse.ponged());
+        pulse.pinged();
+        assert!(pulse.ponged());
     }
 
     #[test]

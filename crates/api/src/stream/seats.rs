@@ -1,12 +1,21 @@
-//! How many clients there are, in all and of each user.
+//! How many clients there are, in all and of each user, and how many have come and not
+//! said yet who they are.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
 use super::meters::METERS;
+use crate::access::network;
 use crate::{Code, Problem};
+
+/// Sockets at once that have not said who they are. They take no seat from those who have.
+pub(super) const STRANGERS: usize = 512;
+
+/// Those of one address (64 bits of an IPv6 address).
+pub(super) const STRANGERS_PER_ADDRESS: usize = 64;
 
 /// Who has come.
 #[derive(Debug)]
@@ -18,6 +27,8 @@ pub(crate) struct Seats {
 struct Taken {
     all: usize,
     by_user: HashMap<u64, usize>,
+    strangers: usize,
+    by_address: HashMap<IpAddr, usize>,
 }
 
 /// One client's place; it is free again when this is dropped.
@@ -25,6 +36,13 @@ struct Taken {
 pub(super) struct Seat {
     seats: Arc<Seats>,
     user: Option<u64>,
+}
+
+/// The place of one who has not said who it is; it is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Stool {
+    seats: Arc<Seats>,
+    from: Option<IpAddr>,
 }
 
 /// Nobody has.
@@ -51,6 +69,47 @@ impl Seats {
             seats: Arc::clone(seats),
             user: None,
         })
+    }
+
+    /// A place for one who has not said who it is. `from`: the address; absent: not known,
+    /// and not limited.
+    pub(super) fn wait(seats: &Arc<Self>, from: Option<IpAddr>) -> Result<Stool, Problem> {
+        let from = from.map(network);
+        let mut taken = seats.taken.lock();
+        let of_address = from.and_then(|from| taken.by_address.get(&from).copied());
+        let full = match of_address {
+            _ if taken.strangers >= STRANGERS => Some((STRANGERS, "")),
+            Some(STRANGERS_PER_ADDRESS..) => Some((STRANGERS_PER_ADDRESS, " of this address")),
+            _ => None,
+        };
+        if let Some((most, whose)) = full {
+            let detail = format!("{most} clients{whose} have not said yet who they are");
+            return Err(Problem::new(Code::TooManyClients, detail));
+        }
+        taken.strangers += 1;
+        if let Some(from) = from {
+            *taken.by_address.entry(from).or_default() += 1;
+        }
+        drop(taken);
+        Ok(Stool {
+            seats: Arc::clone(seats),
+            from,
+        })
+    }
+}
+
+impl Drop for Stool {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken.lock();
+        taken.strangers -= 1;
+        if let Some(from) = self.from
+            && let Some(of_address) = taken.by_address.get_mut(&from)
+        {
+            *of_address -= 1;
+            if *of_address == 0 {
+                taken.by_address.remove(&from);
+            }
+        }
     }
 }
 
@@ -106,6 +165,29 @@ mod tests {
         let one = Seats::take(&seats, 2).unwrap();
         drop((one, two));
         assert_eq!(seats.taken.lock().all, 0);
+    }
+
+    #[test]
+    fn those_who_have_not_said_who_they_are_take_no_seats() {
+        let seats = Arc::new(Seats::default());
+        let wait = |from: &str| Seats::wait(&seats, Some(from.parse().unwrap()));
+        let mut strangers: Vec<Stool> = (0..STRANGERS_PER_ADDRESS)
+            .map(|host| wait(&format!("2001:db8::{host:x}")).unwrap())
+            .collect();
+        // Of one network, whatever the host.
+        let refused = wait("2001:db8::ffff").unwrap_err();
+        assert_eq!((refused.code, refused.status), (Code::TooManyClients, 503));
+        strangers.push(wait("2001:db8:0:1::1").unwrap());
+        while strangers.len() < STRANGERS {
+            strangers.push(Seats::wait(&seats, None).unwrap());
+        }
+        assert_eq!(wait("192.0.2.1").unwrap_err().code, Code::TooManyClients);
+        let seat = Seats::take(&seats, 1).unwrap();
+        strangers.swap_remove(0);
+        strangers.push(wait("2001:db8::ffff").unwrap());
+        drop((seat, strangers));
+        let taken = seats.taken.lock();
+        assert!(taken.all == 0 && taken.strangers == 0 && taken.by_address.is_empty());
     }
 
     #[test]

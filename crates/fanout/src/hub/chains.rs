@@ -169,9 +169,11 @@ impl Hub {
 
     /// Forgets a channel at rest.
     fn drop_channel(&mut self, index: u32) {
-        if let Some(channel) = self.channels.remove(index)
-            && let Some(chain) = self.chains.get_mut(&channel.chain)
-        {
+        let Some(channel) = self.channels.remove(index) else {
+            return;
+        };
+        self.history_bytes -= channel.history.bytes();
+        if let Some(chain) = self.chains.get_mut(&channel.chain) {
             chain.seqs[channel.class.index()][channel.mode as usize] = channel.seq;
             chain.channels.retain(|one| *one != index);
         }
@@ -182,6 +184,21 @@ impl Hub {
             && !std::mem::replace(&mut channel.due, true)
         {
             self.due[channel.class.index()].push(index);
+        }
+    }
+
+    /// Holds what all channels keep together within its bound: those that keep most lose
+    /// their oldest.
+    pub(super) fn bound_history(&mut self) {
+        while self.history_bytes > self.history_most {
+            let histories = self.channels.iter_mut().map(|(_, one)| &mut one.history);
+            let histories = histories.filter(|history| history.bytes() > 0);
+            let Some(largest) = histories.max_by_key(|history| history.bytes()) else {
+                return;
+            };
+            let before = largest.bytes();
+            largest.shrink();
+            self.history_bytes -= before - largest.bytes();
         }
     }
 
@@ -196,7 +213,9 @@ impl Hub {
         let is_old = |since: Option<Mono>| since.is_some_and(|since| now.since(since) >= KEEP);
         let mut old = Vec::new();
         for (index, channel) in self.channels.iter_mut() {
+            let before = channel.history.bytes();
             channel.history.forget(now);
+            self.history_bytes -= before - channel.history.bytes();
             if is_old(channel.idle_since) {
                 old.push(index);
             }

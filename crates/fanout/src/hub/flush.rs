@@ -163,7 +163,6 @@ impl Hub {
                     &mut self.fragments,
                 );
                 self.stats.made += own.as_ref().map_or(0, Message::len) as u64;
-                self.stats.made += own.as_ref().map_or(0, Message::len) as u64;
                 let pushed = own.map(|own| send(&mut self.stats, client.id, own, outlet, gone));
                 if pushed == Some(Push::Full) {
                     self.stats.conflated += conflated;
@@ -233,7 +232,6 @@ impl Hub {
 
     /// Moves a channel on and serves all its subscribers.
     fn send_chain(&mut self, at: u32, outlet: &mut impl Outlet, gone: &mut Vec<ClientId>) {
-        let channels = self.channels.len();
         let Some(channel) = self.channels.get_mut(at) else {
             return;
         };
@@ -252,8 +250,9 @@ impl Hub {
             let tail = message.bytes().slice(head..);
             // The first state of a channel leads from none that a client may have.
             if advanced.follows {
-                let kept = tail.clone();
-                channel.history.push(channel.seq, self.now, kept, channels);
+                let before = channel.history.bytes();
+                channel.history.push(channel.seq, self.now, tail.clone());
+                self.history_bytes = self.history_bytes - before + channel.history.bytes();
             }
             Delta {
                 tail,
@@ -276,6 +275,7 @@ impl Hub {
         if waiting {
             self.make_due(at);
         }
+        self.bound_history();
     }
 
     /// Serves one subscriber of a channel.

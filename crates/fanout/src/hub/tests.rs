@@ -90,6 +90,19 @@ fn bench() -> Bench {
     }
 }
 
+impl Hub {
+    /// How many instruments a client watches by subscriptions of ticks; those that it has in
+    /// several classes count in each.
+    fn instruments_of(&self, client: ClientId) -> usize {
+        let member = self.client_at.get(&client);
+        let bundles = self.bundles.iter().filter(|bundle| {
+            let mut members = bundle.members.iter();
+            members.any(|one| Some(&one.client) == member)
+        });
+        bundles.map(|bundle| bundle.watches.len()).sum()
+    }
+}
+
 impl Bench {
     fn tick(&mut self, id: u32, rupees: i32) {
         let (slot, _) = self.table.resolve(key(id)).unwrap();

@@ -71,10 +71,52 @@ async fn long_answers_are_bounded_too() {
     let taken = (0..ANSWERS)
         .take_while(|_| outbox.answer(text(long)))
         .count();
-    // 128 KiB each: with 256 KiB and the queue's own thousand there are three, the last
-    // of which goes beyond.
+    // 128 KiB each: one in the queue that was empty, and two in the 256 KiB that are kept.
     assert_eq!(taken, 3);
     assert_eq!(inbox.bytes(), 0, "the end drops what waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_message_leaves_the_answers_their_room() {
+    let limit = 2 * ANSWER_BYTES;
+    let (outbox, inbox) = outbox(limits(100, limit));
+    assert_eq!(outbox.push(text(2 * limit), None), Push::Taken);
+    for _ in 0..ANSWERS {
+        assert!(outbox.answer(text(1)));
+    }
+    assert_eq!(inbox.bytes(), 2 * limit + ANSWERS);
+    assert_eq!(outbox.push(text(1), None), Push::Full);
+    // They come in order, and what is kept for them is free again.
+    assert_eq!(inbox.try_next().unwrap().message.len(), 2 * limit);
+    assert_eq!(outbox.push(text(limit), None), Push::Taken, "their room");
+    assert_eq!(inbox.try_next().unwrap().message.len(), 1);
+    assert!(outbox.answer(text(1)));
+    assert!(!outbox.answer(text(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_there_is_room_answers_are_as_many_as_messages() {
+    let (outbox, inbox) = outbox(limits(1_000, 1_000));
+    for _ in 0..1_000 + ANSWERS {
+        assert!(outbox.answer(text(1)));
+    }
+    assert_eq!(inbox.len(), 1_000 + ANSWERS);
+    assert!(!outbox.answer(text(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_until_there_is_a_message_leaves_it_where_it_is() {
+    let (outbox, inbox) = outbox(limits(10, 1_000));
+    let mut ready = Box::pin(inbox.ready());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(ready.as_mut().poll(&mut context).is_pending());
+    assert_eq!(outbox.push("1".into(), None), Push::Taken);
+    outbox.wake();
+    assert_eq!(ready.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    drop(outbox);
+    assert_eq!((inbox.len(), inbox.ready().await), (1, Ok(())));
+    inbox.try_next().unwrap();
+    assert_eq!(inbox.ready().await, Err(StreamEnd::Stopping));
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,32 +247,39 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let (outbox, inbox) = outbox(limits(messages, bytes));
-            let mut model: VecDeque<usize> = VecDeque::new();
+            // Lengths, and whether each is in the room that is kept for answers.
+            let mut model: VecDeque<(usize, bool)> = VecDeque::new();
             for step in steps {
-                let waiting: usize = model.iter().sum();
+                let common: Vec<usize> = model
+                    .iter()
+                    .filter(|(_, kept)| !kept)
+                    .map(|(len, _)| *len)
+                    .collect();
+                let fits = |len: usize| {
+                    let waiting: usize = common.iter().sum();
+                    common.is_empty() || common.len() < messages && waiting + len <= bytes
+                };
                 match step {
                     Step::Push(len) => {
-                        let fits = model.is_empty()
-                            || model.len() < messages && waiting + len <= bytes;
-                        let expected = if fits { Push::Taken } else { Push::Full };
+                        let expected = if fits(len) { Push::Taken } else { Push::Full };
                         assert_eq!(outbox.push(text(len), None), expected);
-                        if fits {
-                            model.push_back(len);
+                        if fits(len) {
+                            model.push_back((len, false));
                         }
                     }
                     Step::Answer(len) => {
-                        if model.len() < messages + ANSWERS {
+                        if fits(len) || model.len() - common.len() < ANSWERS {
                             assert!(outbox.answer(text(len)));
-                            model.push_back(len);
+                            model.push_back((len, !fits(len)));
                         }
                     }
                     Step::Take => {
                         let taken = inbox.try_next().map(|next| next.message.len());
-                        assert_eq!(taken, model.pop_front());
+                        assert_eq!(taken, model.pop_front().map(|(len, _)| len));
                     }
                 }
                 assert_eq!(inbox.len(), model.len());
-                assert_eq!(inbox.bytes(), model.iter().sum::<usize>());
+                assert_eq!(inbox.bytes(), model.iter().map(|(len, _)| len).sum::<usize>());
             }
         });
     }

@@ -100,6 +100,12 @@ impl Chains {
         self.by_source.contains_key(&key)
     }
 
+    /// The claims that hold a chain's window and follow it.
+    pub(super) fn followers(&self, id: ChainId) -> impl Iterator<Item = Holder> {
+        let chain = self.by_id.get(&id).into_iter();
+        chain.flat_map(|chain| chain.members.keys().copied())
+    }
+
     /// A number for a chain that the hub shows.
     pub(super) fn next_id(&mut self) -> ChainId {
         self.last_id += 1;

@@ -171,7 +171,9 @@ impl Owner {
         ask: StreamChain,
     ) -> Result<(), Error> {
         let chain = self.chain_for(now, ask.ladder, ask.width, ask.price, false)?;
-        let still = self.claim_window(now, chain, ask.price)?;
+        let first = self.followed_at(chain).filter(|_| ask.follow);
+        let price = first.or(ask.price);
+        let still = self.claim_window(now, chain, price)?;
         let legs = self.window_legs(still.span, ask.mode)?;
         let ladder = self.registry.ladder_at(ask.ladder);
         let name = format!(
@@ -204,9 +206,7 @@ impl Owner {
         let holder = self.claim_stream(now, claim, legs)?;
         if ask.follow {
             self.follow(now, chain, holder, ask.mode, false);
-            // A crossing may have moved it a moment ago.
-            let shown = self.claim_window(now, chain, ask.price)?;
-            self.show_answer(chain, &shown);
+            self.show_followed(now, chain, first, price);
         } else {
             self.show_answer(window.shown, &still);
         }
@@ -219,6 +219,30 @@ impl Owner {
             ack: Some(ask.ack),
         });
         Ok(())
+    }
+
+    /// The price at which a stream has claimed a chain that it follows. While the chain
+    /// waits for a price of its own, that of the first who follows it is that of all: what
+    /// they are shown is one, and not moved by whoever comes next.
+    fn followed_at(&self, chain: ChainId) -> Option<Price> {
+        let mut followers = self.chains.followers(chain);
+        followers.find_map(|holder| {
+            let claim = (holder.kind == OwnerKind::Stream).then_some(holder.id);
+            match self.streams.claims.get(&claim?)?.what {
+                What::Chain(window) => Some(window.at),
+                What::Ticks { .. } => None,
+            }
+        })
+    }
+
+    /// Gives the hub the chain that a stream has begun to follow at `price`; `first` is the
+    /// price that others have followed it at. A crossing may have moved it a moment ago.
+    fn show_followed(&self, now: Now, chain: ChainId, first: Option<Price>, price: Option<Price>) {
+        match self.claim_window(now, chain, price) {
+            Ok(shown) if first.is_none() => self.show_answer(chain, &shown),
+            // Without a price of its own the others are shown what they were.
+            _ => self.show_chain(now, chain),
+        }
     }
 
     /// Admits the claim of a stream's subscription.

@@ -57,6 +57,23 @@ async fn a_plan_is_what_then_happens_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_plan_names_the_request_that_means_nothing() {
+    Run::default()
+        .with(async |gateway, _broker| {
+            let unknown = ItemRequest {
+                symbol: "NOBODY".into(),
+                ..item(1, 3, None)
+            };
+            let known = item(1, 3, Some(3_000.0));
+            let requests = [known.clone(), known, unknown.clone(), unknown];
+            let failed = gateway.plan(&requests).await.unwrap_err();
+            assert_eq!(failed.request, Some(2));
+            assert!(matches!(failed.error, Error::Lookup(_)), "{failed}");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_above_the_quota_loses_their_own_first() {
     let ledger = Ledger::default();
     let mut run = Run {

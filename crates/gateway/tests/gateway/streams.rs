@@ -11,7 +11,7 @@ use strikewire_gateway::{
 };
 
 use crate::play::{
-    Broker, SPOT, add_at_live_price, chain, limits, of_type, settle, streamed, waiting,
+    Broker, Rows, Run, SPOT, add_at_live_price, chain, limits, of_type, settle, streamed, waiting,
     with_gateway,
 };
 
@@ -416,6 +416,115 @@ async fn a_client_has_so_many_subscriptions_and_no_more() {
         ask(&mut client, &streamed(chain(3))).await;
         client.allow(3);
         ask(&mut client, &streamed(chain(5))).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_chain_without_a_price_is_shown_as_is_moved_by_the_feed_alone() {
+    with_gateway(async |gateway, broker| {
+        let at = |rupees| {
+            let price = Price::from_f64(rupees);
+            streamed(ChainRequest { price, ..chain(3) })
+        };
+        let (mut first, shown) = open(&gateway).await;
+        let (mut second, also) = open(&gateway).await;
+        let (mut other, apart) = open(&gateway).await;
+        let (mut known, mut theirs) = (Known::default(), Known::default());
+        ask(&mut first, &at(3_000.0)).await;
+        settle().await;
+        known.take_all(&shown);
+        assert_eq!(known.chain["atm_strike"], 3_000.0);
+        let wire = broker.on_wire();
+
+        // Somebody who says another price sees what is there, and moves nothing.
+        ask(&mut second, &at(3_100.0)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(of_type(&waiting(&shown), "delta"), [] as [&Value; 0]);
+        theirs.take_all(&also);
+        assert_eq!(theirs, known);
+        assert_eq!(broker.on_wire(), wire);
+        // What does not follow is its own.
+        let still = StreamChainRequest {
+            follow: false,
+            ..at(3_100.0)
+        };
+        ask(&mut other, &still).await;
+        settle().await;
+        let snapshot = waiting(&apart);
+        let snapshot = of_type(&snapshot, "snapshot")[0];
+        assert_eq!(snapshot["chain"]["atm_strike"], 3_100.0);
+
+        // Also when the first has left.
+        drop((first, shown));
+        settle().await;
+        let (mut third, inbox) = open(&gateway).await;
+        ask(&mut third, &at(2_900.0)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(of_type(&waiting(&also), "delta"), [] as [&Value; 0]);
+        let said = waiting(&inbox);
+        assert_eq!(
+            of_type(&said, "snapshot")[0]["chain"]["atm_strike"],
+            3_000.0
+        );
+        // Until the feed has a price.
+        broker.tick(SPOT, 2_940.0, gateway.clock().now().utc);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        theirs.take_all(&also);
+        assert_eq!(theirs.chain["atm_strike"], 2_940.0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_every_batch_only_small_chains_are_sent() {
+    let run = Run {
+        master: Rows::new()
+            .equity(11_536, "TCS")
+            .options(50_001, "OPTSTK", "TCS", "2026-02-24", (1_000, 4_000, 20))
+            .load("2026-02-09"),
+        ..Run::default()
+    };
+    run.with(async |gateway, _broker| {
+        let (mut client, _inbox) = open(&gateway).await;
+        let wide = |width, class| StreamChainRequest {
+            class,
+            ..streamed(ChainRequest {
+                price: Price::from_f64(2_500.0),
+                ..chain(width)
+            })
+        };
+        let error = client
+            .subscribe_chain(&wide(101, Class::BATCH), acked)
+            .await;
+        assert!(
+            matches!(
+                error,
+                Err(Error::TooManyContracts {
+                    contracts: 202,
+                    most: 200
+                })
+            ),
+            "{error:?}"
+        );
+        // The book of the tests has no room for these, but they are not refused as such.
+        for small in [wide(99, Class::BATCH), wide(101, Class::ALL[1])] {
+            let error = client.subscribe_chain(&small, acked).await;
+            assert!(matches!(error, Err(Error::Capacity(_))), "{error:?}");
+        }
+    })
+    .await;
+    // A wide window of a short ladder is small.
+    with_gateway(async |gateway, _broker| {
+        let (mut client, _inbox) = open(&gateway).await;
+        let request = StreamChainRequest {
+            class: Class::BATCH,
+            ..streamed(ChainRequest {
+                price: Price::from_f64(3_000.0),
+                ..chain(101)
+            })
+        };
+        ask(&mut client, &request).await;
     })
     .await;
 }

@@ -61,16 +61,21 @@ fn a_resumption_is_a_subscription_with_a_position() {
 
 #[test]
 fn a_heartbeat_may_name_indicators() {
-    let Action::Ping { indicators } = read(&json!({"action": "ping"})).unwrap() else {
+    let Action::Ping { indicators, .. } = read(&json!({"action": "ping"})).unwrap() else {
         panic!("a ping");
     };
     assert_eq!(indicators, []);
     let message = json!({"action": "ping", "session_id": "s-1.A_", "subscriptions": [
         {"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"},
         {"symbol": "NIFTY", "timeframe": "5min", "indicator_id": "SMA_20"}]});
-    let Action::Ping { indicators } = read(&message).unwrap() else {
+    let Action::Ping {
+        session,
+        indicators,
+    } = read(&message).unwrap()
+    else {
         panic!("a ping");
     };
+    assert_eq!(session.as_deref(), Some("s-1.A_"));
     let pong: Value = serde_json::from_str(&answer::pong(&json!(7), &indicators)).unwrap();
     assert_eq!(
         pong,

@@ -133,6 +133,65 @@ fn a_delta_of_half_a_minute_ago_is_gone_though_the_channel_is_not() {
 }
 
 #[test]
+fn who_keeps_most_loses_its_oldest_and_who_keeps_nothing_costs_nobody() {
+    const MOST: usize = 4_000;
+    let (mut bench, left) = started();
+    let quiet = ChainId(10);
+    for chain in 10..200 {
+        let legs = [if chain == quiet.0 { 3 } else { 4 }];
+        bench
+            .hub
+            .set_chain(ChainId(chain), body(json!({}), &legs, None));
+        bench.hub.subscribe_chain(
+            YOU,
+            SubId(chain),
+            ChainId(chain),
+            Mode::Ticker,
+            Class::BATCH,
+            None,
+        );
+    }
+    let begun = bench.got(YOU);
+    let begun = begun.iter().find(|message| message["sub"] == quiet.0);
+    let at_rest = position(begun.unwrap());
+    bench.hub.history_most = MOST;
+    bench.tick(3, 1);
+    bench.flush();
+    for price in 1..=200 {
+        bench.tick(1, price);
+        bench.flush();
+        let held = bench.hub.held().history_bytes;
+        assert_eq!(held, bench.hub.history_bytes);
+        assert!(held <= MOST, "{held}");
+    }
+    // About an eighth goes at once.
+    let held = bench.hub.held();
+    assert!(held.history_bytes > MOST / 5 * 4, "{held:?}");
+    let from = |seq| {
+        let epoch = left.epoch.clone();
+        Position { epoch, seq }
+    };
+    assert!(!join(&mut bench, ME, 1, Some(&left)).0);
+    assert!(!join(&mut bench, ME, 1, Some(&from(left.seq + 100))).0);
+    assert!(join(&mut bench, ME, 1, Some(&from(left.seq + 180))).0);
+    let resumed = bench.hub.subscribe_chain(
+        ME,
+        SubId(2),
+        quiet,
+        Mode::Ticker,
+        Class::BATCH,
+        Some(&at_rest),
+    );
+    assert!(resumed);
+    bench.hub.remove_chain(CHAIN);
+    bench.wait(31);
+    assert_eq!(
+        (bench.hub.history_bytes, bench.hub.held().history_bytes),
+        (0, 0)
+    );
+}
+
+#[test]
 fn a_removed_chain_that_comes_back_goes_on() {
     let (mut bench, left) = started();
     bench.hub.remove_chain(CHAIN);

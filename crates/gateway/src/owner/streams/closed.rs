@@ -113,8 +113,10 @@ impl Owner {
                 if window.follows {
                     let at = Some(window.at);
                     let chain = self.chain_for(now, window.ladder, window.width, at, false)?;
-                    let answer = self.claim_window(now, chain, at)?;
-                    (self.window_legs(answer.span, mode)?, Some(chain))
+                    let first = self.followed_at(chain);
+                    let answer = self.claim_window(now, chain, first.or(at))?;
+                    let legs = self.window_legs(answer.span, mode)?;
+                    (legs, Some((chain, first, answer.price.price)))
                 } else {
                     (self.still_legs(&window, mode)?, None)
                 }
@@ -125,9 +127,20 @@ impl Owner {
         self.change(&cause, |book, effects| book.apply(now, plan, effects));
         self.book.set_streaming(holder, true);
         self.settle(now);
-        if let Some(chain) = follows {
+        if let Some((chain, first, at)) = follows {
+            let mut known = true;
+            if let Some(claim) = self.streams.claims.get_mut(&holder.id)
+                && let What::Chain(window) = &mut claim.what
+            {
+                known = window.shown == chain;
+                window.at = at;
+            }
             self.follow(now, chain, holder, mode, false);
-            self.show_chain(now, chain);
+            if known {
+                self.show_chain(now, chain);
+            } else {
+                self.show_followed(now, chain, first, Some(at));
+            }
             self.show_stream(holder, chain);
         }
         Ok(())

@@ -424,6 +424,7 @@ impl<'a> World<'a> {
 
     pub(super) fn check(&self) {
         assert_eq!(self.hub.stats().subscriptions, self.wants.len() as u64);
+        assert_eq!(self.hub.history_bytes, self.hub.held().history_bytes);
         // In the highest mode of the client's subscriptions of the class.
         let mut ticks: BTreeMap<(u64, Class, u32), Mode> = BTreeMap::new();
         for ((client, sub), want) in &self.wants {
