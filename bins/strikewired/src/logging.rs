@@ -81,11 +81,21 @@ pub(crate) fn take(levels: Levels, config: &Config) {
     }
 }
 
+/// Whether `RUST_LOG` holds, and not the levels of a configuration.
+pub(crate) fn is_overridden() -> bool {
+    rust_log().is_some()
+}
+
+fn rust_log() -> Option<String> {
+    let levels = std::env::var("RUST_LOG").ok()?;
+    (!levels.trim().is_empty()).then_some(levels)
+}
+
 fn filter(config: &Config) -> anyhow::Result<EnvFilter> {
-    match std::env::var("RUST_LOG") {
-        Ok(levels) if !levels.trim().is_empty() => EnvFilter::try_new(&levels)
+    match rust_log() {
+        Some(levels) => EnvFilter::try_new(&levels)
             .with_context(|| format!("RUST_LOG = {levels}: expected levels such as info")),
-        _ => EnvFilter::try_new(config.log_directives()).context("[log]"),
+        None => EnvFilter::try_new(config.log_directives()).context("[log]"),
     }
 }
 

@@ -363,6 +363,9 @@ impl Server {
                     die("keeper of the instrument master");
                 }
             }
+            // These two end only when they are told to.
+            _ = &mut self.http => die("accept loop"),
+            _ = &mut self.keys => die("keeper of the keys"),
         }
         self.stop().await
     }
@@ -381,7 +384,7 @@ impl Server {
         self.keeper.abort();
         self.keys.abort();
         self.stop.cancel();
-        self.gateway.stop().await;
+        let gateway = self.gateway;
         let standin = self.standin;
         let threads = self.threads;
         let mut http = self.http;
@@ -395,6 +398,7 @@ impl Server {
             }
         });
         let all = async {
+            gateway.stop().await;
             let requests = async {
                 // One that never comes to its end is not waited for.
                 if tokio::time::timeout(REQUEST_LIMIT, &mut http)

@@ -9,7 +9,7 @@ use strikewire_types::Utc;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{Gateway, Launch, Rest, SOON, StandIn, request};
+use crate::harness::{Gateway, Launch, Rest, SOON, StandIn, http, request};
 use crate::socket::Socket;
 
 /// Who has a key, and asks with it.
@@ -66,7 +66,7 @@ impl Holder {
             key,
             id,
             base: format!("http://{}", gateway.authority()),
-            client: reqwest::Client::new(),
+            client: http(),
         }
     }
 
@@ -134,7 +134,7 @@ async fn a_key_that_is_made_while_the_server_runs_closes_it() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let anonymous = |path: &str| {
         let url = format!("http://{}{path}", gateway.authority());
-        send(reqwest::Client::new().get(url))
+        send(http().get(url))
     };
     for path in ["/api/v2/subscriptions/status", "/api/v2/audit", "/nowhere"] {
         let answer = anonymous(path).await;
@@ -155,9 +155,7 @@ async fn a_key_that_is_made_while_the_server_runs_closes_it() {
     }
     // Through a proxy on this machine everybody would be on this machine.
     let url = format!("http://{}/metrics", gateway.authority());
-    let request = reqwest::Client::new()
-        .get(&url)
-        .header("x-forwarded-for", "203.0.113.7");
+    let request = http().get(&url).header("x-forwarded-for", "203.0.113.7");
     assert_eq!(send(request).await.code().0, StatusCode::UNAUTHORIZED);
     let user = Holder::new(&gateway, 7, Role::User).await;
     until("the second key is taken", async || {
@@ -419,7 +417,7 @@ async fn sessions_begin_and_end() {
     assert!(!id.contains(user.key.expose()), "{id}");
     // A session is no credential.
     let url = format!("http://{}/api/v2/subscriptions/status", gateway.authority());
-    let answer = send(reqwest::Client::new().get(&url).bearer_auth(id)).await;
+    let answer = send(http().get(&url).bearer_auth(id)).await;
     assert_eq!(answer.code().0, StatusCode::UNAUTHORIZED);
 
     let logout = json!({"session_id": id});
@@ -479,7 +477,7 @@ async fn who_asks_too_often_is_turned_away_and_nobody_else() {
     let url = format!("http://{}/api/v2/subscriptions/status", gateway.authority());
     let mut codes = Vec::new();
     for guess in 0..60 {
-        let request = reqwest::Client::new().get(&url);
+        let request = http().get(&url);
         let answer = send(request.bearer_auth(format!("sw_guess{guess}"))).await;
         codes.push(answer.status.as_u16());
     }
@@ -526,7 +524,7 @@ async fn no_key_is_written_anywhere() {
     // One that almost is one, too.
     let wrong = format!("{}x", &secret);
     let url = format!("http://{}/api/v2/subscriptions/status", gateway.authority());
-    let answer = send(reqwest::Client::new().get(&url).bearer_auth(&wrong)).await;
+    let answer = send(http().get(&url).bearer_auth(&wrong)).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     shown += &format!("{answer:?}\n");
     drop(stream);
@@ -553,7 +551,7 @@ async fn without_keys_a_name_of_elsewhere_is_not_served() {
     let gateway = Gateway::start(&standin).await;
     let url = format!("http://{}/api/v2/subscriptions/status", gateway.authority());
     let named = |host: &'static str| {
-        let request = reqwest::Client::new().get(&url);
+        let request = http().get(&url);
         send(request.header("host", host).timeout(SOON))
     };
     for host in ["localhost:8080", "127.0.0.1", "[::1]:8080"] {

@@ -166,6 +166,25 @@ fn with_many_attempts(toml: &str) -> String {
 /// Tests that need the whole machine run one after the other.
 pub(crate) static WHOLE_MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// The binary, which gets nothing of whoever runs the tests: they may have a server of their
+/// own, with an account and a database.
+pub(crate) fn strikewired() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strikewired"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "RUST_LOG" || text.starts_with("STRIKEWIRE_") || text.starts_with("DHAN_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// A client of servers on this machine, of which a proxy for the internet knows nothing.
+pub(crate) fn http() -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().build();
+    client.expect("a client")
+}
+
 /// What a process says on its standard error.
 type Log = Arc<Mutex<String>>;
 
@@ -187,10 +206,19 @@ impl core::ops::Deref for Gateway {
 }
 
 /// A server's REST interface and its stream.
-#[derive(Default)]
 pub(crate) struct Rest {
     base: String,
     client: reqwest::Client,
+}
+
+impl Default for Rest {
+    /// Of no server yet.
+    fn default() -> Self {
+        Self {
+            base: String::new(),
+            client: http(),
+        }
+    }
 }
 
 impl Gateway {
@@ -262,7 +290,7 @@ impl Gateway {
             .clock
             .map_or_else(|| standin.clock.now().utc.to_string(), str::to_owned);
         let feed = launch.feed.unwrap_or(standin.addr);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strikewired"))
+        let mut child = strikewired()
             .args(["--listen", "127.0.0.1:0", "--broker", "dhan"])
             .args(["--clock", &clock])
             .args(["--dhan-feed-url", &format!("ws://{feed}")])
@@ -374,7 +402,7 @@ impl Rest {
     pub(crate) fn at(addr: SocketAddr) -> Self {
         Self {
             base: format!("http://{addr}"),
-            client: reqwest::Client::new(),
+            client: http(),
         }
     }
 

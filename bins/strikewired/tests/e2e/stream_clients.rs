@@ -408,3 +408,157 @@ async fn a_server_that_stops_says_goodbye() {
     });
     assert!(ended.0.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_takes_no_seat_of_those_with_a_key() {
+    let standin = StandIn::any();
+    let gateway = Gateway::start_with(&standin, "[stream]\nmax_clients = 1\n").await;
+    let (key, _) = new_key(&gateway, 7).await;
+    let header = format!("Bearer {}", key.expose());
+    used(&gateway, &key).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(gateway.stream().await);
+    }
+    let mut socket = None;
+    gateway
+        .until("the first seat is free again", async || {
+            socket = open(&gateway, &[("authorization", &header)]).await.ok();
+            socket.is_some()
+        })
+        .await;
+    // Now it is taken, which who says who it is late is told.
+    let mut late = silent.pop().expect("three");
+    late.send(&json!({"action": "auth", "id": 1, "key": key.expose()}))
+        .await;
+    let error = late.of_type("error").await;
+    assert_eq!(
+        (&error["id"], &error["code"]),
+        (&json!(1), &json!("too_many_clients"))
+    );
+    assert_eq!(late.closed().await, Some(4429));
+    let mut socket = socket.expect("it is open");
+    socket.send(&json!({"action": "ping"})).await;
+    socket.of_type("pong").await;
+
+    // Of one address there are 64 that say nothing.
+    for _ in silent.len()..64 {
+        silent.push(gateway.stream().await);
+    }
+    let full = (503, "too_many_clients".to_owned());
+    assert_eq!(refused(&gateway, &[]).await, full);
+    silent.pop();
+    gateway
+        .until("a place is free", async || {
+            open(&gateway, &[]).await.is_ok()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_used_too_often_is_not_called_a_wrong_one() {
+    let standin = StandIn::any();
+    let toml = "[auth]\nkey_requests_per_s = 1\nkey_burst = 5\n";
+    let gateway = Gateway::start_with(&standin, toml).await;
+    let (key, _) = new_key(&gateway, 7).await;
+    used(&gateway, &key).await;
+    let hello = json!({"action": "auth", "id": "a", "key": key.expose()});
+    let header = format!("Bearer {}", key.expose());
+    let mut known = open(&gateway, &[("authorization", &header)])
+        .await
+        .expect("it opens");
+    for _ in 0..40 {
+        known.send(&hello).await;
+    }
+    let error = known.of_type("error").await;
+    assert_eq!(
+        (&error["id"], &error["code"]),
+        (&json!("a"), &json!("rate_limited"))
+    );
+    assert!(error["retry_after"].as_u64().is_some(), "{error}");
+    // It is told, and goes on.
+    known.send(&json!({"action": "ping"})).await;
+    known.of_type("pong").await;
+
+    // A second may have passed: then the key may be used once more.
+    for _ in 0..20 {
+        let mut socket = gateway.stream().await;
+        socket.send(&hello).await;
+        let answer = socket.find(|_| true).await.expect("an answer");
+        if answer["type"] == "error" {
+            assert_eq!(answer["code"], "rate_limited", "{answer}");
+            assert_eq!(socket.closed().await, Some(4429));
+            return;
+        }
+    }
+    panic!("the key was never used too often");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pongs_that_nobody_asked_for_count_as_messages() {
+    let standin = StandIn::any();
+    let toml = "[stream]\nmessages_per_s = 1\nmessage_burst = 5\n";
+    let gateway = Gateway::start_with(&standin, toml).await;
+    let endless = async |mut socket: Socket, message: fn() -> Message| {
+        for _ in 0..60 {
+            // The server may close in the middle of it.
+            if socket.socket.send(message()).await.is_err() {
+                break;
+            }
+        }
+        let code = socket.closed().await;
+        assert!(code.is_none_or(|code| code == 1008), "{code:?}");
+    };
+    let pong = || Message::Pong("".into());
+    endless(gateway.stream().await, pong).await;
+    // Nor does who has not said who it is.
+    let (key, _) = new_key(&gateway, 7).await;
+    used(&gateway, &key).await;
+    endless(gateway.stream().await, pong).await;
+    endless(gateway.stream().await, || Message::Ping("".into())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_uses_the_session_it_names() {
+    let standin = StandIn::any();
+    let gateway = Gateway::start(&standin).await;
+    let beat = |id: &str| json!({"action": "ping", "id": 1, "session_id": id});
+    // Without keys any is taken as it is.
+    let mut socket = gateway.stream().await;
+    socket.send(&beat("my.own_session-1")).await;
+    assert_eq!(socket.of_type("pong").await["id"], 1);
+
+    let (key, _) = new_key(&gateway, 7).await;
+    let (other, _) = new_key(&gateway, 8).await;
+    used(&gateway, &key).await;
+    let url = format!("http://{}/api/v2/auth/login", gateway.authority());
+    let login = crate::harness::http()
+        .post(url)
+        .bearer_auth(key.expose())
+        .header("content-type", "application/json")
+        .body("{}")
+        .send()
+        .await
+        .expect("an answer");
+    let login: Value = serde_json::from_str(&login.text().await.expect("a body")).expect("JSON");
+    let session = login["session_id"].as_str().expect("an id");
+    for (key, session, refused) in [
+        (&key, session, None),
+        (&other, session, Some("forbidden")),
+        (&key, "my.own_session-1", Some("unknown_session")),
+    ] {
+        let header = format!("Bearer {}", key.expose());
+        let mut socket = open(&gateway, &[("authorization", &header)])
+            .await
+            .expect("it opens");
+        socket.send(&beat(session)).await;
+        match refused {
+            None => assert_eq!(socket.of_type("pong").await["id"], 1),
+            Some(code) => {
+                let error = socket.of_type("error").await;
+                assert_eq!((&error["id"], &error["code"]), (&json!(1), &json!(code)));
+                assert_eq!(error["field"], "session_id");
+            }
+        }
+    }
+}

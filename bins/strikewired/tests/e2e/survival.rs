@@ -1,9 +1,8 @@
 use serde_json::json;
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::Command;
 
-use crate::harness::{Gateway, StandIn, master, quiet};
+use crate::harness::{Gateway, StandIn, master, quiet, strikewired};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_added_while_the_broker_was_away_is_on_the_wire_when_it_is_back() {
@@ -117,7 +116,7 @@ async fn a_stop_does_not_wait_for_requests_that_never_end() {
 async fn a_data_directory_has_one_owner() {
     let standin = StandIn::any();
     let gateway = Gateway::start(&standin).await;
-    let second = Command::new(env!("CARGO_BIN_EXE_strikewired"))
+    let second = strikewired()
         .args(["--listen", "127.0.0.1:0", "--instruments"])
         .arg(&master().path)
         .arg("--data-dir")

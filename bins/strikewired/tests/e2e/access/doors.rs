@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Holder, send, until};
-use crate::harness::{Gateway, Launch, SOON, StandIn};
+use crate::harness::{Gateway, Launch, SOON, StandIn, http, strikewired};
 
 /// A server of its own, with everything embedded.
 struct Own {
@@ -27,7 +27,7 @@ impl Own {
     fn start(folder: &Path, listen: &str) -> Self {
         let config = folder.join("strikewire.toml");
         std::fs::write(&config, "tier_b = []\n[sim]\nrows = 2000\n").expect("it is written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strikewired"))
+        let mut child = strikewired()
             .args(["--listen", listen, "--config"])
             .arg(&config)
             .arg("--data-dir")
@@ -64,6 +64,24 @@ impl Drop for Own {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn the_database_of_who_runs_the_tests_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = folder.path().join("own.db");
+    // One of the tests, run by somebody who has a server of their own.
+    let test = "access::doors::a_public_address_takes_a_key";
+    let ran = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test])
+        .env("STRIKEWIRE_DATABASE", format!("sqlite:{}", own.display()))
+        .env("STRIKEWIRE_BROKER", "dhan")
+        .env("DHAN_CLIENT_ID", "1")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    assert!(!own.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +121,7 @@ async fn a_public_address_takes_a_key() {
         "http://127.0.0.1:{}/api/v2/subscriptions/status",
         own.port()
     );
-    let client = reqwest::Client::new();
+    let client = http();
     let answer = send(client.get(&url)).await;
     assert_eq!(answer.code(), (StatusCode::UNAUTHORIZED, "unauthorized"));
     let answer = send(client.get(&url).bearer_auth(key.expose())).await;
@@ -133,6 +151,7 @@ fn write_certificate(folder: &Path) -> reqwest::Certificate {
 async fn trusts(certificate: &reqwest::Certificate, url: &str) -> bool {
     let client = reqwest::Client::builder()
         .tls_certs_only([certificate.clone()])
+        .no_proxy()
         .build()
         .expect("a client");
     let answer = client.get(format!("{url}/healthz")).send().await;

@@ -172,7 +172,6 @@ impl Maker<'_> {
             "q" => ["reliance", "nifty 24feb 25500 ce"]
                 .map(Value::from)
                 .to_vec(),
-            "cursor" | "since" | "as_of" | "tier" => return None,
             _ => return None,
         };
         words.choose(&mut self.rng).cloned()

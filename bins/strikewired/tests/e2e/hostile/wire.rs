@@ -268,10 +268,10 @@ async fn slow_and_vanishing_clients_hold_nobody_up() {
                     return;
                 }
                 let mut piece = [0; 1024];
-                match timeout(Duration::from_millis(100), socket.read(&mut piece)).await {
-                    // Closed, or told so; then closed.
-                    Ok(Ok(0) | Err(_)) => return,
-                    _ => {}
+                let read = timeout(Duration::from_millis(100), socket.read(&mut piece)).await;
+                // Closed, or told so; then closed.
+                if let Ok(Ok(0) | Err(_)) = read {
+                    return;
                 }
             }
             panic!("a head may take a second, and took twenty");
