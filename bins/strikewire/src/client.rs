@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use strikewire_types::ParseError;
 
 use crate::arguments::Format;
 use crate::output::Output;
@@ -39,10 +38,10 @@ pub(crate) struct Server {
         env = "STRIKEWIRE_SERVER",
         hide_env_values = true,
         default_value = "http://127.0.0.1:8080",
-        value_parser = server_url,
         help_heading = SERVER
     )]
-    url: Url,
+    // Not checked before it is used: a value that does not parse is repeated.
+    url: String,
     /// Certificates (PEM) of authorities to trust beside the public ones
     #[arg(long, value_name = "FILE", env = "STRIKEWIRE_CA", help_heading = SERVER)]
     ca: Option<PathBuf>,
@@ -54,15 +53,27 @@ pub(crate) struct Server {
     pub(crate) format: Format,
 }
 
-fn server_url(text: &str) -> Result<Url, ParseError> {
+/// An address of HTTP that can be shown: nothing in it is secret.
+pub(crate) fn http_url(text: &str) -> Option<Url> {
     let is_one = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
             && url.query().is_none()
             && url.fragment().is_none()
     };
-    let url = Url::parse(text).ok().filter(is_one);
-    url.ok_or_else(|| ParseError::new(text, "an address such as http://127.0.0.1:8080"))
+    Url::parse(text).ok().filter(is_one)
+}
+
+fn server_url(text: &str) -> anyhow::Result<Url> {
+    // What is not one may hold a password.
+    http_url(text).with_context(|| {
+        format!(
+            "--server or STRIKEWIRE_SERVER: expected an address such as http://127.0.0.1:8080, \
+             without user, password or query; {API_KEY} holds the key"
+        )
+    })
 }
 
 /// Asks one server, one thing after the other.
@@ -77,18 +88,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
-        // Shown in messages from here on.
-        ensure!(
-            server.url.username().is_empty() && server.url.password().is_none(),
-            "the address of the server holds a user or a password; {API_KEY} holds the key"
-        );
+        let url = server_url(&server.url)?;
         let tls = tls::config(server.ca.as_deref())?;
         let mut http = reqwest::Client::builder()
             .tls_backend_preconfigured((*tls).clone())
             .connect_timeout(CONNECT_LIMIT)
             .timeout(ANSWER_LIMIT)
             .redirect(reqwest::redirect::Policy::none());
-        if is_local(&server.url) {
+        if is_local(&url) {
             // A proxy for the internet does not know what runs here.
             http = http.no_proxy();
         }
@@ -97,7 +104,7 @@ impl Client {
             .build()
             .context("cannot start the runtime")?;
         Ok(Self {
-            url: server.url.clone(),
+            url,
             key: match std::env::var(API_KEY) {
                 Ok(text) => key(&text)?,
                 Err(VarError::NotPresent) => None,
@@ -367,17 +374,23 @@ mod tests {
             "ws://localhost:8080",
             "file:///x",
             "http://h/?key=1",
+            "http://h/#key",
+            "http://me@h/",
+            "http://me:hunter2@h/",
+            "http:me:hunter2@h",
+            "http://:hunter2@h",
+            "me:hunter2@h:8080",
         ] {
-            assert!(server_url(text).is_err(), "{text}");
+            let server = Server {
+                url: text.to_owned(),
+                ca: None,
+                verbose: false,
+                format: Format { json: false },
+            };
+            let error = format!("{:#}", Client::new(&server).err().unwrap());
+            assert!(error.contains("--server"), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{text}: {error}");
         }
-        let server = Server {
-            url: server_url("http://me:hunter2@h/").unwrap(),
-            ca: None,
-            verbose: false,
-            format: Format { json: false },
-        };
-        let error = Client::new(&server).err().unwrap().to_string();
-        assert!(!error.contains("hunter2"), "{error}");
         for (text, local) in [
             ("http://127.0.0.1:8080", true),
             ("http://[::1]:8080", true),

@@ -92,6 +92,9 @@ change. With --json one document, as soon as everything has a value or the time 
 
 A connection that is lost is made again; what was missed of a chain is caught up with.
 
+Exit status 0 also means that the time was up before everything had a value: then \"complete\" is
+false, and \"missing\" says what has none. When the server has answered nothing until then, it is 1.
+
 Examples:
   strikewire watch NIFTY BANKNIFTY RELIANCE_24FEB2026_1440CE
   strikewire watch --chain NIFTY 10FEB2026 --width 11

@@ -59,7 +59,7 @@ pub(crate) struct SimArguments {
     /// replaces), or any-unsubscribe (a set, but any unsubscribe drops the instrument)
     #[arg(long, value_name = "RULE", default_value_t)]
     modes: ModeSemantics,
-    /// A script of faults in TOML: what goes wrong when. docs/DHAN.md has the keys
+    /// A script of faults in TOML: what goes wrong when. docs/STANDIN.md has the keys
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
 }

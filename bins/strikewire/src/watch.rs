@@ -7,7 +7,7 @@ mod view;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use strikewire_chain::Width;
 use strikewire_types::{Exchange, Expiry, Mode, ParseError};
@@ -156,15 +156,15 @@ impl Watch<'_> {
             }
         });
         let mut failures = 0;
-        loop {
+        let is_late = loop {
             let since = Instant::now();
             let ended = tokio::select! {
-                () = &mut stop => break,
-                () = &mut time_is_up => break,
+                () = &mut stop => break false,
+                () = &mut time_is_up => break true,
                 ended = self.session() => ended?,
             };
             let lost = match ended {
-                Ended::Done => break,
+                Ended::Done => break false,
                 Ended::Refused(error) => return Err(error),
                 // Nothing was ever there to be waited for.
                 Ended::Lost { why, .. } if !self.board.was_served() => return Err(why),
@@ -180,10 +180,16 @@ impl Watch<'_> {
             self.note(&format!("{:#}; {}", lost.0, again(wait)))?;
             self.draw()?;
             tokio::select! {
-                () = &mut stop => break,
-                () = &mut time_is_up => break,
+                () = &mut stop => break false,
+                () = &mut time_is_up => break true,
                 () = tokio::time::sleep(wait) => {}
             }
+        };
+        if let Some(limit) = limit.filter(|_| is_late && !self.board.was_served()) {
+            bail!(
+                "the server at {} has not given what was asked for within {limit:?}",
+                self.client.server()
+            );
         }
         match self.show {
             Show::Document => self.out.json(&self.board.document()),

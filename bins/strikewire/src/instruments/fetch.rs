@@ -15,13 +15,13 @@ use jiff::civil::Date;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use strikewire_dhan::rest::MASTER_URL;
-use strikewire_types::ParseError;
 
 use self::check::{Checked, Layout};
 use self::download::{Came, Source};
 use self::part::{Part, Version, sidecar};
 use super::whole;
 use crate::arguments::{Day, Format};
+use crate::client::http_url;
 use crate::output::{Output, grouped};
 use crate::progress::{Progress, Unit};
 use crate::signals::stopped;
@@ -39,8 +39,9 @@ pub(crate) struct FetchArguments {
     output: PathBuf,
     /// Where it lies: the address of the folder of both files, or of a file, .csv or .csv.gz
     #[arg(long, value_name = "URL", env = "STRIKEWIRE_MASTER_URL", hide_env_values = true,
-          default_value = MASTER_URL, value_parser = master_url)]
-    url: Url,
+          default_value = MASTER_URL)]
+    // Not checked before it is used: a value that does not parse is repeated.
+    url: String,
     /// Fetch it even if it is the same as last time, and take it even if it is much shorter
     #[arg(long)]
     force: bool,
@@ -56,17 +57,12 @@ pub(crate) struct FetchArguments {
     format: Format,
 }
 
-fn master_url(text: &str) -> Result<Url, ParseError> {
-    let is_one = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-    };
-    let url = Url::parse(text).ok().filter(is_one);
+fn master_url(text: &str) -> anyhow::Result<Url> {
     // What is not one may hold a password.
-    url.ok_or_else(|| ParseError::new("the address", "an address such as https://host/folder"))
+    http_url(text).context(
+        "--url or STRIKEWIRE_MASTER_URL: expected an address such as https://host/folder, \
+         without user, password or query",
+    )
 }
 
 /// The address of the file itself.
@@ -109,6 +105,7 @@ struct Known {
 }
 
 pub(crate) fn run(arguments: &FetchArguments) -> anyhow::Result<()> {
+    let given = master_url(&arguments.url)?;
     let target = arguments.output.as_path();
     whole::place(target)?;
     let is_special = fs::metadata(target).is_ok_and(|there| !there.is_file());
@@ -122,7 +119,7 @@ pub(crate) fn run(arguments: &FetchArguments) -> anyhow::Result<()> {
     } else {
         Layout::Compact
     };
-    let url = file_url(&arguments.url, layout);
+    let url = file_url(&given, layout);
     let source = Source::new(url, arguments.retries, arguments.ca.as_deref())?;
     let known = (!arguments.force)
         .then(|| known(target))
@@ -354,9 +351,9 @@ mod tests {
                 "http://127.0.0.1:9010/api-scrip-master.csv",
             ),
             (
-                "http://h/mine.csv.gz?x=1",
+                "http://h/mine.csv.gz",
                 Layout::Compact,
-                "http://h/mine.csv.gz?x=1",
+                "http://h/mine.csv.gz",
             ),
         ] {
             let url = file_url(&master_url(given).unwrap(), layout);
@@ -366,8 +363,14 @@ mod tests {
 
     #[test]
     fn no_password_is_repeated() {
-        for text in ["http://me:hunter2@h/", "hunter2", "ftp://h/hunter2"] {
-            let error = master_url(text).unwrap_err().to_string();
+        for text in [
+            "http://me:hunter2@h/",
+            "http://h/mine.csv?key=hunter2",
+            "http://h/#hunter2",
+            "hunter2",
+            "ftp://h/hunter2",
+        ] {
+            let error = format!("{:#}", master_url(text).unwrap_err());
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -1,11 +1,12 @@
 //! Servers that answer what they are told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
@@ -51,6 +52,34 @@ impl Asked {
     }
 }
 
+/// An address that nobody else gets, and where nobody listens but who is told to.
+pub(crate) struct Held {
+    _socket: TcpSocket,
+    addr: SocketAddr,
+    pub(crate) url: String,
+}
+
+impl Held {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // A listener can take it too, as long as this does not listen.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let addr = socket.local_addr().unwrap();
+        Self {
+            _socket: socket,
+            addr,
+            url: format!("http://{addr}"),
+        }
+    }
+
+    /// Answers there as [`serve`] does, and then no more.
+    pub(crate) fn serve(&self, answers: Vec<(&'static str, String)>) -> JoinHandle<Vec<Asked>> {
+        let listener = TcpListener::bind(self.addr).unwrap();
+        serve_at(listener, documents(answers))
+    }
+}
+
 fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -67,7 +96,11 @@ fn accept(listener: &TcpListener) -> TcpStream {
 /// Answers one request after the other with these bytes, one to a connection.
 pub(crate) fn serve_bytes(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Asked>>) {
     let (listener, url) = listen();
-    let served = thread::spawn(move || {
+    (url, serve_at(listener, answers))
+}
+
+fn serve_at(listener: TcpListener, answers: Vec<Vec<u8>>) -> JoinHandle<Vec<Asked>> {
+    thread::spawn(move || {
         let mut all = Vec::new();
         for answer in answers {
             let mut socket = accept(&listener);
@@ -75,8 +108,7 @@ pub(crate) fn serve_bytes(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Aske
             socket.write_all(&answer).unwrap();
         }
         all
-    });
-    (url, served)
+    })
 }
 
 /// The bytes of an answer: a status line, header lines, and a body, of which only so many
@@ -97,13 +129,15 @@ pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8], sent: usize) -
 
 /// Answers one request after the other, each with a status line and a document.
 pub(crate) fn serve(answers: Vec<(&'static str, String)>) -> (String, JoinHandle<Vec<Asked>>) {
+    serve_bytes(documents(answers))
+}
+
+fn documents(answers: Vec<(&'static str, String)>) -> Vec<Vec<u8>> {
     let json = ["content-type: application/json"];
     let answers = answers.into_iter();
-    serve_bytes(
-        answers
-            .map(|(status, body)| answer(status, &json, body.as_bytes(), usize::MAX))
-            .collect(),
-    )
+    answers
+        .map(|(status, body)| answer(status, &json, body.as_bytes(), usize::MAX))
+        .collect()
 }
 
 /// One client of a stream.

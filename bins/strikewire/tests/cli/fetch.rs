@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fake::{answer, serve_bytes};
+use crate::fake::{Held, answer, serve_bytes};
 use crate::program::{AS_OF, Ran, master, program};
 
 const ALL: usize = usize::MAX;
@@ -295,8 +295,8 @@ fn a_server_that_is_busy_is_asked_again() {
     place.fetched(&url, &[]);
     assert_eq!(place.text(), master().text);
     served.join().unwrap();
-    // Nobody is there any more.
-    let ran = place.fetch(&url, &["--retries", "1"]);
+    let nobody = Held::new();
+    let ran = place.fetch(&nobody.url, &["--retries", "1"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("given up after 2 attempts"), "{ran:?}");
     assert_eq!(place.text(), master().text);

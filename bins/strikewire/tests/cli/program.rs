@@ -15,21 +15,35 @@ use crate::naive::Row;
 pub(crate) const AS_OF: &str = "2026-02-09";
 const ROWS: &str = "5000";
 
+/// The program, which gets nothing of whoever runs the tests: they may have a server of their
+/// own, and its database.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strikewire"));
     command.stdin(Stdio::null());
-    // Whoever runs the tests may have a server of their own.
-    for name in [
-        "RUST_LOG",
-        "STRIKEWIRE_API_KEY",
-        "STRIKEWIRE_CA",
-        "STRIKEWIRE_MASTER_URL",
-        "STRIKEWIRE_SERVER",
-        "STRIKEWIRE_USER",
-    ] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "RUST_LOG" || text.starts_with("STRIKEWIRE_") || text.starts_with("DHAN_") {
+            command.env_remove(&name);
+        }
     }
     command
+}
+
+#[test]
+fn the_database_of_who_runs_the_tests_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.db");
+    // One of the tests, run by somebody who has a server of their own.
+    let test = "auth::a_key_is_shown_once_and_listed_without_itself";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test])
+        .env("STRIKEWIRE_DATABASE", format!("sqlite:{}", own.display()))
+        .env("STRIKEWIRE_CONFIG", folder.path().join("none.toml"))
+        .env("DHAN_CLIENT_ID", "1");
+    let ran = Ran::of(command);
+    assert!(ran.stdout.contains("1 passed"), "{ran:?}");
+    assert!(!own.exists());
 }
 
 /// How a run ended.

@@ -1,13 +1,12 @@
 //! Against a server that answers what it is told to.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::fake::{ask, serve};
-use crate::program::program;
+use crate::fake::{Held, ask, serve};
+use crate::program::{Ran, program, run};
 
 #[test]
 fn a_question_carries_the_key_and_what_was_asked() {
@@ -85,13 +84,10 @@ fn a_problem_is_shown_with_field_and_choices() {
 
 #[test]
 fn no_server_is_said_with_what_to_do() {
-    // Nothing listens where something did a moment ago.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let ran = ask(&url, Some("hunter2"), &["status"]);
+    let nobody = Held::new();
+    let ran = ask(&nobody.url, Some("hunter2"), &["status"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
-    for named in [url.as_str(), "strikewired", "--server"] {
+    for named in [nobody.url.as_str(), "strikewired", "--server"] {
         assert!(ran.stderr.contains(named), "{}", ran.stderr);
     }
     assert!(!ran.stderr.contains("hunter2"));
@@ -100,9 +96,34 @@ fn no_server_is_said_with_what_to_do() {
 #[test]
 fn no_secret_is_repeated() {
     let with_password = "http://me:hunter2@127.0.0.1:1/";
-    let ran = ask(with_password, None, &["status"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
-    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    for url in [
+        with_password,
+        // A host without an end, and no address at all.
+        "http://me:hunter2@[::1/",
+        "me:hunter2@127.0.0.1:1",
+        "ftp://me:hunter2@127.0.0.1:1/",
+        "http://127.0.0.1:1/?key=hunter2",
+    ] {
+        for (ran, named) in [
+            (ask(url, None, &["status"]), "STRIKEWIRE_SERVER"),
+            (run(&["status", "--server", url]), "--server"),
+            (
+                run(&["instruments", "fetch", "-o", "x", "--url", url]),
+                "--url",
+            ),
+        ] {
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{url}");
+            assert!(ran.stderr.contains(named), "{url}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("hunter2"), "{url}: {}", ran.stderr);
+        }
+        let mut command = program();
+        command
+            .args(["instruments", "fetch", "-o", "x"])
+            .env("STRIKEWIRE_MASTER_URL", url);
+        let ran = Ran::of(command);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{url}");
+        assert!(!ran.stderr.contains("hunter2"), "{url}: {}", ran.stderr);
+    }
     let ran = ask(with_password, Some("hunter2"), &["status", "--help"]);
     assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
 }
@@ -295,13 +316,15 @@ fn colours_are_as_asked_for() {
 #[test]
 fn a_status_is_followed_until_interrupted() {
     let ok = |document: Value| ("200 OK", document.to_string());
-    let (url, served) = serve(vec![
+    let place = Held::new();
+    let served = place.serve(vec![
         ok(readiness("ready")),
         ok(subscriptions()),
         ok(sockets()),
     ]);
+    let url = place.url.as_str();
     let mut child = program()
-        .args(["status", "--follow", "--every", "1", "--server", &url])
+        .args(["status", "--follow", "--every", "1", "--server", url])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -328,7 +351,7 @@ fn a_status_is_followed_until_interrupted() {
         .read_to_string(&mut said)
         .unwrap();
     assert_eq!(said, "");
-    let ran = ask(&url, None, &["status", "--follow"]);
+    let ran = ask(url, None, &["status", "--follow"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
 }
 

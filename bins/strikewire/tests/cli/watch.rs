@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::fake::{Socket, ask, serve, serve_stream};
+use crate::fake::{Held, Socket, ask, serve, serve_stream};
 use crate::program::program;
 
 fn tick(token: &str, ltp: f64) -> Value {
@@ -88,7 +88,8 @@ fn when_the_time_is_up_it_says_what_is_missing() {
         socket.say(&tick("NIFTY", 1.5));
         socket.heard()
     });
-    let line = ["watch", "NIFTY", "SENSEX", "--json", "--timeout", "0.5"];
+    // As long as a slow machine may take to be told the price.
+    let line = ["watch", "NIFTY", "SENSEX", "--json", "--timeout", "5"];
     let ran = ask(&url, None, &line);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let said: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -96,6 +97,20 @@ fn when_the_time_is_up_it_says_what_is_missing() {
     assert_eq!(said["missing"], json!(["SENSEX"]));
     assert_eq!(said["quotes"]["NIFTY"]["ltp"], 1.5);
     assert_eq!(served.join().unwrap(), None);
+}
+
+#[test]
+fn who_was_not_heard_of_is_no_success() {
+    // It is there, and never takes up who comes.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    for more in [&[][..], &["--json"]] {
+        let line = [&["watch", "NIFTY", "--timeout", "0.5"], more].concat();
+        let ran = ask(&url, None, &line);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{ran:?}");
+        assert!(ran.stderr.contains(&url), "{ran:?}");
+    }
 }
 
 #[test]
@@ -194,10 +209,10 @@ fn a_key_that_is_missing_is_said() {
         assert!(ran.stderr.contains(named), "{}", ran.stderr);
     }
     served.join().unwrap();
-    // Nobody is there any more.
-    let ran = ask(&url, Some("hunter2"), &["watch", "NIFTY"]);
+    let nobody = Held::new();
+    let ran = ask(&nobody.url, Some("hunter2"), &["watch", "NIFTY"]);
     assert_eq!(ran.code, Some(1));
-    for named in [url.as_str(), "`strikewired` starts one"] {
+    for named in [nobody.url.as_str(), "`strikewired` starts one"] {
         assert!(ran.stderr.contains(named), "{}", ran.stderr);
     }
     assert!(!ran.stderr.contains("hunter2"));
