@@ -9,6 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use strikewire_benches::baseline::json::{Snapshot, Tick, TypedTick};
 use strikewire_benches::chains::{self, Chain};
 use strikewire_benches::master::Master;
+use strikewire_fanout::json::QuoteMap;
 use strikewire_fanout::{ChainId, Class, ClientId, Hub, Message, Outlet, Push, SubId, json};
 use strikewire_quotes::Quote;
 use strikewire_types::{Mode, Mono};
@@ -88,7 +89,23 @@ fn snapshot(c: &mut Criterion) {
         let mut chain = Chain::new(&registry, strikes, mode).unwrap();
         let mut out = Last::default();
 
+        // Nothing is known but the chain and its rows.
         group.bench_function(format!("{name}/from_scratch"), |b| {
+            b.iter(|| {
+                let mut text = serde_json::to_vec(black_box(&chain.view)).unwrap();
+                let mut quotes = QuoteMap::new(mode);
+                for (key, token) in &chain.legs {
+                    let at = quotes.push(token);
+                    if let Some(quote) = chain.table.quote(*key) {
+                        quotes.set(at, &quote);
+                    }
+                }
+                quotes.write(&mut text);
+                text.len()
+            });
+        });
+        // The same as the first subscription of a new hub.
+        group.bench_function(format!("{name}/first_subscription"), |b| {
             b.iter_batched(
                 || {
                     let mut hub = Hub::new(chain.table.clone(), 1);

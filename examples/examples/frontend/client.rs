@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -44,11 +44,22 @@ pub(crate) struct Client {
     chain: Option<Chain>,
 }
 
+/// Asks by REST. A proxy for the internet does not know what runs on this machine.
+fn http(server: &str) -> reqwest::Client {
+    let url = Url::parse(server).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let mut client = reqwest::Client::builder();
+    if ["127.0.0.1", "localhost", "[::1]"].contains(&host) {
+        client = client.no_proxy();
+    }
+    client.build().unwrap_or_default()
+}
+
 impl Client {
     pub(crate) fn new(args: Args) -> Self {
         Self {
+            http: http(&args.server),
             args,
-            http: reqwest::Client::new(),
             chain: None,
         }
     }

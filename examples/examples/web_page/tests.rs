@@ -4,6 +4,7 @@ mod server;
 mod truth;
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,9 @@ impl Browser {
                     .args(["--remote-debugging-port=0", "about:blank"])
                     .arg(format!("--user-data-dir={}", profile.path().display()))
                     .stderr(Stdio::piped())
+                    // What is started may be a script, which would not take the browser
+                    // with it when it ends: they end as a group.
+                    .process_group(0)
                     .spawn()
                     .ok()
             })?;
@@ -193,7 +197,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.process.wait();
     }
 }

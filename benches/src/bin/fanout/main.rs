@@ -36,6 +36,8 @@ const BURST: usize = 64;
 enum Who {
     /// The product.
     Strikewire,
+    /// Sockets that are written one frame of 64 ticks, the same for all: the bound.
+    Bare,
     /// axum and a broadcast channel of tokio: each tick a message, each message a flush.
     Axum,
     /// `websockets.broadcast` of Python, a message for each tick.
@@ -127,8 +129,8 @@ fn main() -> Result<(), Error> {
                     }
                 }
             }
-            // They need longer than the window for so many messages.
-            for (rival, every) in [(Who::Axum, 250), (Who::Python, 1_000)] {
+            // Those with a message for each tick need longer.
+            for (rival, every) in [(Who::Bare, 100), (Who::Axum, 250), (Who::Python, 1_000)] {
                 if who.is_none_or(|who| who == rival) {
                     stage.measure(rival, "ticker", false, every)?;
                 }
@@ -160,6 +162,7 @@ async fn serve(who: Who, every: Duration) -> Result<(), Error> {
             println!("{}", product.address);
             core::future::pending().await
         }
+        Who::Bare => rivals::bare(every).await,
         Who::Axum => rivals::axum(every).await,
         Who::Python => Err("Python serves by its own script".into()),
     }
@@ -213,11 +216,11 @@ impl Stage {
                 let arguments = [script, every_text, message, clients];
                 Process::start(self.server, &self.python, &arguments)?
             }
-            Who::Strikewire | Who::Axum => {
-                let name = if who == Who::Axum {
-                    "axum"
-                } else {
-                    "strikewire"
+            Who::Strikewire | Who::Bare | Who::Axum => {
+                let name = match who {
+                    Who::Bare => "bare",
+                    Who::Axum => "axum",
+                    _ => "strikewire",
                 };
                 let arguments = ["serve", name, &every_text].map(str::to_owned);
                 Process::start(self.server, &this, &arguments)?
