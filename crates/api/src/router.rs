@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::body::HttpBody;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -306,16 +307,27 @@ async fn identify(State(api): State<Api>, request: Request, next: Next) -> Respo
         .filter(|id| is_request_id(id))
         .map(str::to_owned);
     let id = given.unwrap_or_else(|| api.next_request_id());
+    let body = request.body().size_hint().upper();
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         tracing::debug!(%id, code = problem.code.as_str(), detail = %problem.detail, "Problem");
         response = problem::respond(problem, response, &id);
+        if body.is_none_or(|bytes| bytes > UNREAD_LIMIT) {
+            // It may not have been read. Then the connection ends, and the caller is told
+            // before it asks for something else on it.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);
     }
     response
 }
+
+/// Bytes of a body that a connection survives when nobody has read them: they have come with
+/// the head, or will at once.
+const UNREAD_LIMIT: u64 = 4 * 1024;
 
 /// Whether a caller's id is one that can be written anywhere as it is.
 fn is_request_id(id: &str) -> bool {

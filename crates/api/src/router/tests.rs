@@ -158,11 +158,26 @@ async fn a_body_has_a_limit() {
         for (length, code) in [(most, Code::InvalidJson), (most + 1, Code::TooLarge)] {
             let request = Request::post(path).header("content-type", "application/json");
             let body = Body::from(vec![b'x'; length]);
-            let (status, _, bytes) = read(send(&server, request, body).await).await;
+            let (status, headers, bytes) = read(send(&server, request, body).await).await;
             let problem: Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(problem["code"], code.as_str(), "{path}: {problem}");
             assert_eq!(status, code.status());
+            assert_eq!(header(&headers, "connection"), Some("close"), "{path}");
         }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_survives_a_mistake_that_is_small() {
+    let server = Server::start();
+    let most = usize::try_from(UNREAD_LIMIT).unwrap();
+    for (length, closes) in [(0, None), (most, None), (most + 1, Some("close"))] {
+        let request = Request::post("/nowhere").header("content-type", "application/json");
+        let body = Body::from(vec![b'x'; length]);
+        let (status, headers, _) = read(send(&server, request, body).await).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(header(&headers, "connection"), closes, "{length}");
     }
     server.stop().await;
 }
