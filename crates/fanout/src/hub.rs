@@ -209,16 +209,6 @@ impl Hub {
         self.mail.retain(|one| *one != at);
     }
 
-    /// How many subscriptions a client has.
-    #[must_use]
-    pub fn subscriptions_of(&self, client: ClientId) -> usize {
-        self.client(client).map_or(0, |client| client.subs.len())
-    }
-
-    fn client(&self, client: ClientId) -> Option<&Client> {
-        self.clients.get(*self.client_at.get(&client)?)
-    }
-
     /// Streams the ticks of `items`, beginning with what is known of them, in the next
     /// flush of the class. A subscription of the same number is replaced.
     ///

@@ -4,16 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{Ran, json, program, run};
-
-fn ran(command: &mut std::process::Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use crate::program::{Ran, json, program, run, with_server};
 
 fn data(folder: &Path) -> String {
     folder.join("data").display().to_string()
@@ -119,9 +110,11 @@ fn what_cannot_be_done_is_said_without_secrets() {
         "mysql://u:hunter2@h/d",
         "postgres:///d?host=/nowhere&user=u&password=hunter2",
     ] {
-        let ran = ran(program()
+        let mut command = program();
+        command
             .args(["auth", "new-key", "--user", "7", "--role", "user"])
-            .env("STRIKEWIRE_DATABASE", url));
+            .env("STRIKEWIRE_DATABASE", url);
+        let ran = Ran::of(command);
         assert_eq!(ran.code, Some(1));
         assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
@@ -147,44 +140,28 @@ fn the_database_is_found_as_the_server_finds_it() {
     assert_eq!(listed.as_array().map(Vec::len), Some(1));
 }
 
-/// A server of this process, with everything embedded, until dropped.
-fn with_server(data: &str, test: impl FnOnce(&str)) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("strikewire.toml");
-    std::fs::write(&config, "tier_b = []\n[sim]\nrows = 2000\n").unwrap();
-    let config = strikewired::Config::load(&strikewired::Args {
-        config: Some(config),
-        listen: Some(([127, 0, 0, 1], 0).into()),
-        data_dir: Some(data.into()),
-        ..strikewired::Args::default()
-    })
-    .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let server = runtime
-        .block_on(strikewired::Server::start(config, String::new))
-        .unwrap();
-    test(&format!("http://{}", server.addr()));
-    runtime.block_on(server.stop()).unwrap();
-}
-
 #[test]
 fn a_running_server_takes_notice_of_keys() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(folder.path());
-    with_server(&data, |url| {
+    let config = folder.path().join("strikewire.toml");
+    std::fs::write(&config, "tier_b = []\n[sim]\nrows = 2000\n").unwrap();
+    let args = strikewired::Args {
+        config: Some(config),
+        data_dir: Some(data.as_str().into()),
+        ..strikewired::Args::default()
+    };
+    with_server(args, |addr| {
+        let url = format!("http://{addr}");
         let status = |key: Option<&str>| {
             let mut command = program();
             command
-                .args(["status", "--json", "--server", url])
+                .args(["status", "--json", "--server", &url])
                 .env_remove("STRIKEWIRE_API_KEY");
             if let Some(key) = key {
                 command.env("STRIKEWIRE_API_KEY", key);
             }
-            ran(&mut command)
+            Ran::of(command)
         };
         assert_eq!(status(None).code, Some(0));
         let made = json(&[

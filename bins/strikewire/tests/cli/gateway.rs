@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{AS_OF, Ran, json, master, program};
+use crate::program::{self, AS_OF, Ran, json, master, program};
 
 /// Nothing takes that long unless it hangs.
 const LONG: Duration = Duration::from_secs(60);
@@ -98,25 +98,14 @@ fn with_server(test: impl FnOnce(&str, &str, &str)) {
         json!(certificate("server.key"))
     );
     std::fs::write(&file, text).unwrap();
-    let config = strikewired::Config::load(&strikewired::Args {
+    let args = strikewired::Args {
         config: Some(file),
-        listen: Some(([127, 0, 0, 1], 0).into()),
         data_dir: Some(data),
         instruments: Some(master().path.clone()),
         clock: Some(format!("{AS_OF}T10:00:00+05:30@1").parse().unwrap()),
         ..strikewired::Args::default()
-    })
-    .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let server = runtime
-        .block_on(strikewired::Server::start(config, String::new))
-        .unwrap();
-    test(&format!("https://{}", server.addr()), &admin, &user);
-    runtime.block_on(server.stop()).unwrap();
+    };
+    program::with_server(args, |addr| test(&format!("https://{addr}"), &admin, &user));
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -85,6 +87,41 @@ pub(crate) fn table<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     let ran = run(arguments);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     ran.stdout
+}
+
+/// Sends a signal, such as `-INT`.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args([name, &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// It ends well, and has said nothing on standard error.
+pub(crate) fn ends_quietly(mut child: Child) {
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+/// Runs `test` beside a server of this process, with everything embedded, on a free port.
+pub(crate) fn with_server(args: strikewired::Args, test: impl FnOnce(SocketAddr)) {
+    let config = strikewired::Config::load(&strikewired::Args {
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        ..args
+    })
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime
+        .block_on(strikewired::Server::start(config, String::new))
+        .unwrap();
+    test(server.addr());
+    runtime.block_on(server.stop()).unwrap();
 }
 
 /// A generated master that all tests read.

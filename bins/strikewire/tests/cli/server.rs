@@ -1,12 +1,12 @@
 //! Against a server that answers what it is told to.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::fake::{Held, ask, serve};
-use crate::program::{Ran, program, run};
+use crate::program::{Ran, ends_quietly, program, run, signal};
 
 #[test]
 fn a_question_carries_the_key_and_what_was_asked() {
@@ -339,18 +339,8 @@ fn a_status_is_followed_until_interrupted() {
     until("no server answers at");
     until("before that:");
     until("15,000");
-    let pid = child.id().to_string();
-    let killed = Command::new("kill").args(["-INT", &pid]).status();
-    assert!(killed.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "");
+    signal(&child, "-INT");
+    ends_quietly(child);
     let ran = ask(url, None, &["status", "--follow"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
 }

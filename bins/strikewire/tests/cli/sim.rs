@@ -1,9 +1,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::program::{master, program, run};
+use crate::program::{master, program, run, signal};
 
 /// 2026-02-09T10:00:00 as the feed has it: the wall clock of India as if it were UTC.
 const TEN_O_CLOCK: u32 = 1_770_631_200;
@@ -121,14 +121,7 @@ fn it_serves_the_master_until_it_is_stopped() {
         "{traded}"
     );
 
-    let pid = running.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(&running.0, "-TERM");
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
 }
 

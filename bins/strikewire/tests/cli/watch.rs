@@ -1,12 +1,12 @@
 //! `watch` against a stream that says what it is told to.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::fake::{Held, Socket, ask, serve, serve_stream};
-use crate::program::program;
+use crate::program::{ends_quietly, program, signal};
 
 fn tick(token: &str, ltp: f64) -> Value {
     json!({"type": "ticks", "items": [
@@ -250,22 +250,14 @@ fn into_a_pipe_it_writes_lines_until_nobody_reads_them() {
     );
     // As `| head -2` does.
     drop(lines);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(said, "");
+    ends_quietly(child);
     served.join().unwrap();
 }
 
 #[cfg(unix)]
 #[test]
 fn an_interruption_is_the_usual_end() {
-    for signal in ["-INT", "-TERM"] {
+    for name in ["-INT", "-TERM"] {
         let (url, served) = serve_stream(|listener| {
             let mut socket = Socket::accept(listener);
             socket.heard();
@@ -283,18 +275,8 @@ fn an_interruption_is_the_usual_end() {
         let mut first = String::new();
         out.read_line(&mut first).unwrap();
         assert!(first.contains("NIFTY"), "{first}");
-        let pid = child.id().to_string();
-        let killed = Command::new("kill").args([signal, &pid]).status();
-        assert!(killed.unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), Some(0));
-        let mut said = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        assert_eq!(said, "");
+        signal(&child, name);
+        ends_quietly(child);
         served.join().unwrap();
     }
 }

@@ -91,6 +91,13 @@ fn bench() -> Bench {
 }
 
 impl Hub {
+    /// How many subscriptions a client has.
+    fn subscriptions_of(&self, client: ClientId) -> usize {
+        let at = self.client_at.get(&client);
+        let client = at.and_then(|at| self.clients.get(*at));
+        client.map_or(0, |client| client.subs.len())
+    }
+
     /// How many instruments a client watches by subscriptions of ticks; those that it has in
     /// several classes count in each.
     fn instruments_of(&self, client: ClientId) -> usize {

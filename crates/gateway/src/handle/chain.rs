@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strikewire_chain::{ChainFacts, ChainView, PriceSource, Width};
-use strikewire_quotes::Quote;
 use strikewire_registry::{Ladder, OtherExchange};
 
 use super::Gateway;
@@ -116,21 +115,9 @@ impl Gateway {
         render(answer)
     }
 
-    /// The last quotes of a chain's contracts, where there are any, by token.
-    #[must_use]
-    pub fn chain_quotes(&self, answer: &ChainAnswer) -> Vec<(String, Quote)> {
-        answer
-            .span
-            .legs(&answer.registry)
-            .filter_map(|(idx, _, _)| {
-                let contract = answer.registry.instrument(idx);
-                Some((contract.token(), self.quote(contract.key())?))
-            })
-            .collect()
-    }
-
     /// The JSON object of a [rendered](Self::render) chain, with one more member `quotes`:
-    /// the last [quotes](Self::chain_quotes) of its contracts, in the order of strikes.
+    /// the last [quotes](Self::quote) of its contracts, where there are any, in the order of
+    /// strikes.
     #[must_use]
     pub fn chain_json(&self, answer: &ChainAnswer) -> Bytes {
         let table = &self.shared.table;

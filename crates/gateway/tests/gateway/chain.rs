@@ -20,10 +20,13 @@ fn written(gateway: &Gateway, answer: &ChainAnswer) -> Value {
 
 /// The same by way of serde and the list of quotes.
 fn naive(gateway: &Gateway, answer: &ChainAnswer) -> Value {
-    let quotes: Map<String, Value> = gateway
-        .chain_quotes(answer)
-        .iter()
-        .map(|(token, quote)| (token.clone(), json!(QuoteJson(quote, Mode::Full))))
+    let legs = answer.span.legs(&answer.registry);
+    let quotes: Map<String, Value> = legs
+        .filter_map(|(idx, _, _)| {
+            let contract = answer.registry.instrument(idx);
+            let quote = gateway.quote(contract.key())?;
+            Some((contract.token(), json!(QuoteJson(&quote, Mode::Full))))
+        })
         .collect();
     let mut whole = json!(gateway.render(answer));
     whole["quotes"] = quotes.into();
