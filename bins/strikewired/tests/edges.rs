@@ -17,6 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("dhan", &["types", "broker"]),
     ("dhan-sim", &["types", "registry", "dhan"]),
     ("fanout", &["types", "quotes"]),
+    ("indicators", &["types", "calendar"]),
+    ("leases", &["types"]),
     ("store", &["types"]),
     (
         "gateway",
@@ -29,6 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "quotes",
             "subscriptions",
             "fanout",
+            "indicators",
+            "leases",
             "store",
         ],
     ),
@@ -44,6 +48,7 @@ const WITHOUT_TOKIO: &[&str] = &[
     "quotes",
     "subscriptions",
     "fanout",
+    "indicators",
 ];
 
 #[test]

@@ -1,0 +1,1 @@
+//! Who keeps an indicator alive, and its latest value; in memory or in Redis.
