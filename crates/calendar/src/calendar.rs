@@ -7,6 +7,10 @@ use crate::phase::{DAY_MINUTES, Day, Minute, Span, date_of, day_of, span_at};
 use crate::rules::{Days, Rules};
 use crate::{Class, Error, Phase, PhaseAt, file};
 
+mod session;
+
+pub use session::Session;
+
 const BUILTIN: &str = include_str!("../data/calendar.toml");
 
 const DAY_SECONDS: i64 = 86_400;

@@ -58,7 +58,7 @@ mod phase;
 mod rules;
 mod season;
 
-pub use calendar::Calendar;
+pub use calendar::{Calendar, Session};
 pub use class::Class;
 pub use error::Error;
 pub use phase::{Phase, PhaseAt};

@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_pcg::Pcg64Mcg;
-use strikewire_calendar::{Calendar, Class, Phase};
+use strikewire_calendar::{Calendar, Class, Phase, Session};
 use strikewire_types::Utc;
 
 const DAYS: usize = 42;
@@ -121,6 +121,7 @@ struct Seen {
     midnight: usize,
     several: usize,
     pre_open: usize,
+    breaks: usize,
 }
 
 /// The first open of every day of the model, by walking it.
@@ -139,10 +140,32 @@ fn ends(minutes: &[Phase]) -> Vec<Option<usize>> {
         .collect()
 }
 
-/// What the minutes say of each day: its first open and its end.
+/// The sessions of a day of the model: its continuous minutes that touch each other.
+fn sessions(index: usize, day: &[Phase]) -> Vec<Session> {
+    let trades = |minute: usize| day.get(minute) == Some(&Phase::Continuous);
+    let opens = (0..MINUTES).filter(|at| trades(*at) && (*at == 0 || !trades(at - 1)));
+    let closes = (1..=MINUTES).filter(|at| !trades(*at) && trades(at - 1));
+    let minute = |at: usize| utc(index * MINUTES + at);
+    let day_open = (0..MINUTES).find(|at| trades(*at));
+    let day_close = (1..=MINUTES).rfind(|at| trades(at - 1));
+    opens
+        .zip(closes)
+        .map(|(open, close)| Session {
+            open: minute(open),
+            close: minute(close),
+            // 2026-01-04 is 20,457 days after 1970-01-01.
+            day: 20_457 + i32::try_from(index).unwrap(),
+            day_open: minute(day_open.unwrap()),
+            day_close: minute(day_close.unwrap()),
+        })
+        .collect()
+}
+
+/// What the minutes say of each day: its first open, its end, its sessions.
 struct Marks {
     opens: Vec<Option<usize>>,
     ends: Vec<Option<usize>>,
+    sessions: Vec<Vec<Session>>,
 }
 
 fn check(
@@ -186,6 +209,15 @@ fn check(
         let day = day_of(end - 1);
         assert_eq!(calendar.last_end_of_day(CLASS, now), Some((day, utc(*end))));
     }
+    let mut sessions = marks.sessions.iter().flatten().copied();
+    let session = sessions.clone().find(|it| it.open <= now && now < it.close);
+    assert_eq!(calendar.session(CLASS, now), session);
+    if let Some(before) = sessions.clone().rfind(|it| it.open < now) {
+        assert_eq!(calendar.session_before(CLASS, now), Some(before));
+    }
+    if let Some(after) = sessions.find(|it| it.open > now) {
+        assert_eq!(calendar.session_after(CLASS, now), Some(after));
+    }
     let wait = i64::try_from(at - since.map_or(0, |before| before + 1)).unwrap() * 60_000_000_000;
     if since.is_some() {
         assert_eq!(
@@ -196,13 +228,20 @@ fn check(
 }
 
 fn check_days(calendar: &Calendar, minutes: &[Phase], marks: &Marks, seen: &mut Seen) {
-    let Marks { opens, ends } = marks;
+    let Marks {
+        opens,
+        ends,
+        sessions,
+    } = marks;
     for (index, day) in minutes.chunks(MINUTES).enumerate() {
         let date = day_of(index * MINUTES);
         assert_eq!(calendar.is_trading_day(CLASS, date), ends[index].is_some());
         assert_eq!(calendar.first_open(CLASS, date), opens[index].map(utc));
         assert_eq!(calendar.last_close(CLASS, date), ends[index].map(utc));
         assert_eq!(calendar.end_of_day(CLASS, date), ends[index].map(utc));
+        let found: Vec<Session> = calendar.sessions(CLASS, date).collect();
+        assert_eq!(found, sessions[index]);
+        seen.breaks += usize::from(found.len() > 1);
         // Back from the open to the nearest minutes of a pre-open.
         let before = &day[..opens[index].map_or(0, |open| open % MINUTES)];
         let last = before.iter().rposition(|phase| *phase == Phase::PreOpen);
@@ -229,6 +268,11 @@ fn a_minute_by_minute_model_agrees() {
         let marks = Marks {
             opens: first_opens(&minutes),
             ends: ends(&minutes),
+            sessions: minutes
+                .chunks(MINUTES)
+                .enumerate()
+                .map(|(index, day)| sessions(index, day))
+                .collect(),
         };
         let model = (minutes.as_slice(), &marks);
         check_days(&calendar, &minutes, &marks, &mut seen);
@@ -248,6 +292,7 @@ fn a_minute_by_minute_model_agrees() {
     assert!(seen.midnight > 100, "phases that reach over midnight");
     assert!(seen.several > 100, "days of several parts");
     assert!(seen.pre_open > 100, "days with a pre-open");
+    assert!(seen.breaks > 100, "days with several sessions");
 }
 
 /// The built-in calendar has no gaps: from phase to phase through three years.
