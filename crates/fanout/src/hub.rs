@@ -19,6 +19,7 @@ use crate::message::Message;
 use crate::outlet::{ClientId, SubId};
 use crate::slab::Slab;
 use crate::stats::{Held, Stats};
+use crate::value::Values;
 
 mod chains;
 mod flush;
@@ -26,6 +27,9 @@ mod post;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod values;
+
+pub(crate) use serve::send;
 
 type Indexes<K, V> = HashMap<K, V, FixedState>;
 
@@ -38,12 +42,21 @@ struct Client {
     /// Notices and gaps that found no room.
     letters: VecDeque<Message>,
     letter_bytes: usize,
+    /// Whether it has subscribed values since it was greeted last.
+    values_begin: bool,
 }
 
 #[derive(Debug)]
 enum Sub {
-    Ticks { class: Class, watches: Vec<Watch> },
-    Chain { channel: u32 },
+    Ticks {
+        class: Class,
+        watches: Vec<Watch>,
+    },
+    Chain {
+        channel: u32,
+    },
+    /// By their indexes, each once.
+    Values(Vec<u32>),
 }
 
 #[derive(Debug)]
@@ -64,11 +77,12 @@ struct Chain {
 struct UnderWay {
     bundles: Vec<u32>,
     channels: Vec<u32>,
+    values: Vec<u32>,
 }
 
 impl UnderWay {
     const fn is_empty(&self) -> bool {
-        self.bundles.is_empty() && self.channels.is_empty()
+        self.bundles.is_empty() && self.channels.is_empty() && self.values.is_empty()
     }
 }
 
@@ -82,6 +96,7 @@ pub struct Hub {
     bundles: Bundles,
     chains: Indexes<ChainId, Chain>,
     channels: Slab<Channel>,
+    values: Values,
     /// Channels to look at in the next flush, by class.
     due: [Vec<u32>; CLASSES],
     /// Clients with letters waiting.
@@ -123,6 +138,7 @@ impl Hub {
             bundles: Bundles::default(),
             chains: Indexes::default(),
             channels: Slab::default(),
+            values: Values::default(),
             due: Default::default(),
             mail: Vec::new(),
             random: seed,
@@ -163,6 +179,11 @@ impl Hub {
             held.history_deltas += channel.history.len();
             held.history_bytes += channel.history.bytes();
         }
+        for value in self.values.iter() {
+            held.values += 1;
+            held.value_bytes += value.bytes();
+            held.values_behind += value.behind();
+        }
         for (_, client) in self.clients.iter() {
             held.letters += client.letters.len();
             held.letter_bytes += client.letter_bytes;
@@ -181,6 +202,7 @@ impl Hub {
             bundles: Default::default(),
             letters: VecDeque::new(),
             letter_bytes: 0,
+            values_begin: false,
         });
         self.client_at.insert(client, index);
         self.stats.clients += 1;
@@ -202,8 +224,11 @@ impl Hub {
                 .change(at, class, from, Vec::new(), &[], &mut self.instruments);
         }
         for (sub, subscription) in client.subs {
-            if let Sub::Chain { channel } = subscription {
-                self.leave_channel(channel, at, sub);
+            match subscription {
+                Sub::Chain { channel } => self.leave_channel(channel, at, sub),
+                Sub::Values(values) => self.leave_values(&values, at),
+                // With the bundles.
+                Sub::Ticks { .. } => {}
             }
         }
         self.mail.retain(|one| *one != at);
@@ -258,8 +283,17 @@ impl Hub {
         match removed {
             Sub::Ticks { class, .. } => self.change_bundle(at, class, &[]),
             Sub::Chain { channel } => self.leave_channel(channel, at, sub),
+            Sub::Values(values) => self.leave_values(&values, at),
         }
         true
+    }
+
+    /// How many subscriptions a client has.
+    #[must_use]
+    pub fn subscriptions_of(&self, client: ClientId) -> usize {
+        let at = self.client_at.get(&client);
+        let client = at.and_then(|at| self.clients.get(*at));
+        client.map_or(0, |client| client.subs.len())
     }
 
     /// Puts a client into the bundle of everything it watches in a class. It is sent
@@ -277,7 +311,7 @@ impl Hub {
                 } if *other == class => {
                     all.extend_from_slice(watches);
                 }
-                Sub::Ticks { .. } | Sub::Chain { .. } => {}
+                Sub::Ticks { .. } | Sub::Chain { .. } | Sub::Values(_) => {}
             }
         }
         // The highest mode of each stays.

@@ -14,9 +14,14 @@
 //! are kept, so that a client that lost its connection can go on from its [`Position`]; a
 //! channel that nobody hears, and a chain that is not there, are remembered for 30 s.
 //!
+//! **Values.** A *value* is a message that somebody else makes anew from time to time, such
+//! as a technical indicator: the latest is kept for those who come. An urgent one is sent
+//! at once, others with their window.
+//!
 //! **Slow clients.** Nobody waits for them. Ticks that do not fit are conflated: the client
 //! gets, when there is room, the latest value of each instrument that changed, and belongs
 //! to its bundle again. A client that missed deltas is told which and gets a new snapshot.
+//! Of a value it gets the latest, and before that the latest urgent one if it missed that.
 //! What waits for a client is bounded by what it watches.
 //!
 //! The crate knows no sockets, no clock and no runtime.
@@ -67,6 +72,7 @@ mod message;
 mod outlet;
 mod slab;
 mod stats;
+mod value;
 
 pub use chain::{ChainBody, ChainId, Item, Position};
 pub use class::Class;
@@ -75,3 +81,4 @@ pub use json::QuoteJson;
 pub use message::Message;
 pub use outlet::{ClientId, Outlet, Push, SubId};
 pub use stats::{Held, Stats};
+pub use value::ValueId;

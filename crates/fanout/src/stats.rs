@@ -16,7 +16,8 @@ pub struct Stats {
     pub made: u64,
     /// Those among the messages whose text was made for another client or subscription.
     pub shared: u64,
-    /// Changes of instruments put off because a queue was full; later ones replace them.
+    /// Changes of instruments and values put off because a queue was full; later ones replace
+    /// them.
     pub conflated: u64,
     /// Deltas of chains that a client was not sent, and notices lost.
     pub dropped: u64,
@@ -48,6 +49,12 @@ pub struct Held {
     pub history_deltas: usize,
     /// Their length in bytes.
     pub history_bytes: usize,
+    /// Values known or subscribed.
+    pub values: usize,
+    /// Length in bytes of the messages of them that are kept, two of each at most.
+    pub value_bytes: usize,
+    /// Clients and values of which something has still to be sent.
+    pub values_behind: usize,
     /// Notices and gaps that wait for room.
     pub letters: usize,
     /// Their length in bytes; those of several clients may be the same text.

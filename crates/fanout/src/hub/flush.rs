@@ -3,6 +3,7 @@
 use strikewire_types::Mono;
 
 use super::serve::{Delta, Round, send};
+use super::values::VALUES;
 use super::{Hub, Sub, UnderWay};
 use crate::bundle::{Behind, join};
 use crate::channel::Standing;
@@ -15,7 +16,8 @@ impl Hub {
     /// Sends what one window of a class changed. To be called after every batch of the feed
     /// for class 0, and once per window for the others.
     ///
-    /// A client gets at most one `ticks` message, and of each chain one delta. What its queue
+    /// A client gets at most one `ticks` message, and of each chain one delta. Values that
+    /// are not urgent go with the default class. What its queue
     /// has no room for is conflated, or counted and followed by a snapshot, in a later flush.
     ///
     /// This is also what lets time pass: what is remembered for clients that may come back
@@ -41,6 +43,11 @@ impl Hub {
         self.under_way = UnderWay {
             bundles: std::mem::take(&mut self.bundles.active[class.index()]),
             channels: std::mem::take(&mut self.due[class.index()]),
+            values: if class == VALUES {
+                self.values.take_due()
+            } else {
+                Vec::new()
+            },
         };
         self.let_go(gone);
     }
@@ -56,6 +63,8 @@ impl Hub {
                 self.send_ticks(at, outlet, &mut gone);
             } else if let Some(at) = self.under_way.channels.pop() {
                 self.send_chain(at, outlet, &mut gone);
+            } else if let Some(at) = self.under_way.values.pop() {
+                self.send_value(at, outlet, &mut gone);
             } else {
                 break;
             }
@@ -81,7 +90,7 @@ impl Hub {
             .values()
             .filter_map(|sub| match sub {
                 Sub::Chain { channel } => Some(*channel),
-                Sub::Ticks { .. } => None,
+                Sub::Ticks { .. } | Sub::Values(_) => None,
             })
             .collect();
         self.instruments.refresh();
@@ -91,6 +100,7 @@ impl Hub {
         for channel in channels {
             self.greet_chain(channel, at, outlet, &mut gone);
         }
+        self.greet_values(at, outlet, &mut gone);
         self.let_go(gone);
     }
 

@@ -27,7 +27,7 @@ impl Client {
         let bundles = self.bundles.iter().flatten();
         let channels = self.subs.values().filter_map(|sub| match sub {
             Sub::Chain { channel } => Some(Source::Channel(*channel)),
-            Sub::Ticks { .. } => None,
+            Sub::Ticks { .. } | Sub::Values(_) => None,
         });
         bundles.map(|at| Source::Bundle(*at)).chain(channels)
     }

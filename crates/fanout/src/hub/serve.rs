@@ -201,7 +201,7 @@ impl<'a, O: Outlet> Round<'a, O> {
 }
 
 /// Puts a message into a client's queue. The gone are noted, perhaps several times.
-pub(super) fn send(
+pub(crate) fn send(
     stats: &mut Stats,
     client: ClientId,
     message: Message,

@@ -13,6 +13,7 @@ use crate::outlet::{Outlet, Push};
 mod memory;
 mod model;
 mod resume;
+mod values;
 
 const CONN: ConnId = ConnId::from_index(0);
 const ME: ClientId = ClientId(1);
@@ -91,13 +92,6 @@ fn bench() -> Bench {
 }
 
 impl Hub {
-    /// How many subscriptions a client has.
-    fn subscriptions_of(&self, client: ClientId) -> usize {
-        let at = self.client_at.get(&client);
-        let client = at.and_then(|at| self.clients.get(*at));
-        client.map_or(0, |client| client.subs.len())
-    }
-
     /// How many instruments a client watches by subscriptions of ticks; those that it has in
     /// several classes count in each.
     fn instruments_of(&self, client: ClientId) -> usize {

@@ -17,6 +17,7 @@ const SLOTS: u32 = 16;
 const CLIENTS: u64 = 3;
 const SUBS: u64 = 3;
 const CHAINS: u64 = 2;
+const VALUES: u64 = 3;
 
 /// From where a client wants to resume.
 #[derive(Debug, Clone, Copy)]
@@ -50,9 +51,26 @@ enum Op {
         class: Class,
         from: Option<From>,
     },
+    Values {
+        client: u64,
+        sub: u64,
+        ids: Vec<u64>,
+    },
     Unsubscribe {
         client: u64,
         sub: u64,
+    },
+    DropValues {
+        client: u64,
+        sub: u64,
+        ids: Vec<u64>,
+    },
+    SetValue {
+        id: u64,
+        urgent: bool,
+    },
+    RemoveValue {
+        id: u64,
     },
     Roll {
         chain: u64,
@@ -110,12 +128,18 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Some(From::Earlier)),
         1 => prop::sample::select(&[From::Future, From::OtherEpoch, From::OtherMode][..]).prop_map(Some),
     ];
+    let values = || prop::collection::vec(0..VALUES, 1..4);
+    let flushed = prop_oneof![4 => class(), 1 => Just(Class::default())];
     let millis = prop_oneof![6 => 0..9_000_u64, 1 => 30_000..33_000_u64];
     prop_oneof![
         3 => (0..CLIENTS, 0..SUBS, ids, mode(), class())
             .prop_map(|(client, sub, ids, mode, class)| Op::Ticks { client, sub, ids, mode, class }),
         5 => (0..CLIENTS, 0..SUBS, 0..CHAINS, mode(), class(), from)
             .prop_map(|(client, sub, chain, mode, class, from)| Op::Chain { client, sub, chain, mode, class, from }),
+        3 => (0..CLIENTS, 0..SUBS, values()).prop_map(|(client, sub, ids)| Op::Values { client, sub, ids }),
+        1 => (0..CLIENTS, 0..SUBS, values()).prop_map(|(client, sub, ids)| Op::DropValues { client, sub, ids }),
+        12 => (0..VALUES, prop::bool::weighted(0.3)).prop_map(|(id, urgent)| Op::SetValue { id, urgent }),
+        1 => (0..VALUES).prop_map(|id| Op::RemoveValue { id }),
         2 => (0..CLIENTS, 0..SUBS).prop_map(|(client, sub)| Op::Unsubscribe { client, sub }),
         3 => (0..CHAINS, 0..IDS, 0..6_u32, prop::option::of(0..IDS), 0..4_u8)
             .prop_map(|(chain, first, len, underlying, field)| Op::Roll { chain, first, len, underlying, field }),
@@ -123,7 +147,7 @@ fn op() -> impl Strategy<Value = Op> {
         30 => (0..IDS, 0..4_u8, any::<Option<u16>>()).prop_map(|(id, field, value)| Op::Write { id, field, value }),
         2 => (0..IDS, 0..SLOTS).prop_map(|(id, slot)| Op::Bind { id, slot }),
         1 => (0..IDS).prop_map(|id| Op::Unbind { id }),
-        15 => class().prop_map(|class| Op::Flush { class }),
+        17 => flushed.prop_map(|class| Op::Flush { class }),
         3 => (0..CLIENTS).prop_map(|client| Op::Greet { client }),
         12 => (0..CLIENTS, 1..6_usize).prop_map(|(client, count)| Op::Take { client, count }),
         1 => (0..CLIENTS).prop_map(|client| Op::Restart { client }),
@@ -136,13 +160,13 @@ fn a_client_that_believes_every_message_knows_what_is_true() {
     let seen = Seen::default();
     let mut runner = TestRunner::new_with_rng(
         Config {
-            cases: 600,
+            cases: 1_000,
             failure_persistence: None,
             ..Config::default()
         },
         TestRng::deterministic_rng(RngAlgorithm::ChaCha),
     );
-    let result = runner.run(&prop::collection::vec(op(), 0..300), |ops| {
+    let result = runner.run(&prop::collection::vec(op(), 0..400), |ops| {
         let mut world = World::new(&seen);
         for op in ops {
             world.act(op);
@@ -182,6 +206,14 @@ fn a_client_that_believes_every_message_knows_what_is_true() {
         ("back too late", 20, &seen.back_too_late),
         ("chains removed and back", 20, &seen.chains_back),
         ("greeted", 100, &seen.greeted),
+        ("values", 1_000, &seen.values),
+        ("urgent values that waited", 100, &seen.finals_late),
+        (
+            "urgent values that a later one replaced",
+            20,
+            &seen.finals_replaced,
+        ),
+        ("values removed", 100, &seen.values_removed),
     ];
     for (what, least, count) in met {
         assert!(count.get() >= least, "{what}: {} of {met:?}", count.get());

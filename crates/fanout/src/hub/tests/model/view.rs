@@ -28,6 +28,12 @@ pub(super) struct Seen {
     /// Resumed, and then did not have room.
     pub(super) resume_lagged: Cell<u32>,
     pub(super) greeted: Cell<u32>,
+    pub(super) values: Cell<u32>,
+    /// Urgent messages of values that found no room at first.
+    pub(super) finals_late: Cell<u32>,
+    /// Those that were not sent, for a later one was there.
+    pub(super) finals_replaced: Cell<u32>,
+    pub(super) values_removed: Cell<u32>,
 }
 
 pub(super) fn count(cell: &Cell<u32>) {
@@ -164,9 +170,47 @@ impl ChainView {
     }
 }
 
+/// What a client knows of a value. Messages carry numbers that grow.
+#[derive(Debug)]
+pub(super) struct ValueView {
+    /// The last number there was when it subscribed first.
+    pub(super) begin: u64,
+    pub(super) latest: u64,
+    pub(super) latest_final: u64,
+    /// It subscribed once more, and may be sent once more what it has.
+    pub(super) again: bool,
+}
+
+impl ValueView {
+    pub(super) const fn new(begin: u64) -> Self {
+        Self {
+            begin,
+            latest: 0,
+            latest_final: 0,
+            again: false,
+        }
+    }
+
+    fn read(&mut self, message: &Value, seen: &Seen) {
+        count(&seen.values);
+        let number = message["number"].as_u64().unwrap();
+        let again = number == self.latest && std::mem::take(&mut self.again);
+        assert!(number > self.latest || again, "{message} after {self:?}");
+        self.latest = number;
+        if message["final"] == true {
+            let before = message["final_before"].as_u64().unwrap();
+            if before > self.latest_final.max(self.begin) {
+                count(&seen.finals_replaced);
+            }
+            self.latest_final = number;
+        }
+    }
+}
+
 /// A client.
 #[derive(Default)]
 pub(super) struct View {
+    pub(super) values: BTreeMap<u64, ValueView>,
     pub(super) ticks: BTreeMap<(Class, String), Value>,
     pub(super) chains: BTreeMap<u64, ChainView>,
 }
@@ -181,6 +225,9 @@ impl View {
             for item in items {
                 self.ticks.insert((class, token(item)), item.clone());
             }
+        } else if let Some(id) = message.get("value") {
+            let view = self.values.get_mut(&id.as_u64().unwrap());
+            view.expect("it is subscribed").read(message, seen);
         } else if let Some(view) = self.chains.get_mut(&message["sub"].as_u64().unwrap()) {
             view.read(at, message, seen);
         }

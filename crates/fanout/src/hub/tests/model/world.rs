@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use strikewire_quotes::{DepthLevel, Quote};
 
 use super::super::*;
-use super::view::{ChainView, Known, Seen, View, count, merge};
-use super::{CHAINS, CLIENTS, From, IDS, Op, SLOTS, SUBS};
+use super::view::{ChainView, Known, Seen, ValueView, View, count, merge};
+use super::{CHAINS, CLIENTS, From, IDS, Op, SLOTS, SUBS, VALUES};
 use crate::json::QuoteJson;
 use crate::stats::Held;
+use crate::value::ValueId;
 
 /// Places in a client's queue.
 const QUEUE: usize = 3;
@@ -37,7 +38,7 @@ impl Outlet for Short {
         if others.any(|(_, _, other)| other.bytes().as_ptr() == text) {
             if message.as_str().starts_with("{\"type\":\"ticks\"") {
                 self.shared_ticks += 1;
-            } else {
+            } else if message.as_str().starts_with("{\"type\"") {
                 self.shared_chains += 1;
             }
         }
@@ -63,6 +64,14 @@ impl Outlet for Short {
 enum Want {
     Ticks(Vec<u32>, Mode, Class),
     Chain(u64, Mode, Class),
+    Values(BTreeSet<u64>),
+}
+
+/// What was said of a value, by the numbers of the messages; 0 is none.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    latest: u64,
+    latest_final: u64,
 }
 
 /// What is true, kept plainly.
@@ -77,6 +86,8 @@ pub(super) struct World<'a> {
     left: BTreeMap<(u64, Class, Mode), Vec<Known>>,
     bodies: BTreeMap<u64, ChainBody>,
     removed: BTreeMap<u64, Mono>,
+    values: [Said; VALUES as usize],
+    last_number: u64,
     slots: BTreeMap<u32, u32>,
     /// By instrument in a slot that was written since it got it.
     quotes: BTreeMap<u32, Quote>,
@@ -99,6 +110,8 @@ impl<'a> World<'a> {
             left: BTreeMap::new(),
             bodies: BTreeMap::new(),
             removed: BTreeMap::new(),
+            values: Default::default(),
+            last_number: 0,
             slots: BTreeMap::new(),
             quotes: BTreeMap::new(),
             moved: BTreeSet::new(),
@@ -155,12 +168,107 @@ impl<'a> World<'a> {
     fn end(&mut self, client: u64, sub: u64) {
         self.take(client, usize::MAX);
         let view = self.views.get_mut(&client).unwrap().chains.remove(&sub);
-        if let (Some(view), Some(Want::Chain(chain, mode, class))) =
-            (view, self.wants.remove(&(client, sub)))
-        {
+        let want = self.wants.remove(&(client, sub));
+        self.forget_values(client);
+        if let (Some(view), Some(Want::Chain(chain, mode, class))) = (view, want) {
             let left = self.left.entry((chain, class, mode)).or_default();
             left.extend(view.known);
             left.drain(..left.len().saturating_sub(12));
+        }
+    }
+
+    /// The values that a client has subscribed.
+    fn values_of(&self, client: u64) -> BTreeSet<u64> {
+        let of_it = self.wants.range((client, 0)..=(client, u64::MAX));
+        let values = of_it.filter_map(|(_, want)| match want {
+            Want::Values(ids) => Some(ids),
+            Want::Ticks(..) | Want::Chain(..) => None,
+        });
+        values.flatten().copied().collect()
+    }
+
+    /// A client knows nothing of values that it has not subscribed any more.
+    fn forget_values(&mut self, client: u64) {
+        let wanted = self.values_of(client);
+        let view = self.views.get_mut(&client).unwrap();
+        view.values.retain(|id, _| wanted.contains(id));
+    }
+
+    fn subscribe_values(&mut self, client: u64, sub: u64, ids: &[u64]) {
+        // What is in the queue of the earlier one is taken first.
+        self.end(client, sub);
+        let numbers: Vec<ValueId> = ids.iter().copied().map(ValueId).collect();
+        self.hub
+            .subscribe_values(ClientId(client), SubId(sub), &numbers);
+        let ids: BTreeSet<u64> = ids.iter().copied().collect();
+        let view = self.views.get_mut(&client).unwrap();
+        for id in &ids {
+            let known = view.values.entry(*id);
+            known
+                .and_modify(|known| known.again = true)
+                .or_insert(ValueView::new(self.last_number));
+        }
+        self.wants.insert((client, sub), Want::Values(ids));
+    }
+
+    fn drop_values(&mut self, client: u64, sub: u64, ids: &[u64]) {
+        self.take(client, usize::MAX);
+        let numbers: Vec<ValueId> = ids.iter().copied().map(ValueId).collect();
+        let stays = self.hub.drop_values(ClientId(client), SubId(sub), &numbers);
+        let Some(Want::Values(wanted)) = self.wants.get_mut(&(client, sub)) else {
+            assert!(!stays);
+            return;
+        };
+        wanted.retain(|id| !ids.contains(id));
+        assert_eq!(stays, !wanted.is_empty());
+        if !stays {
+            self.wants.remove(&(client, sub));
+        }
+        self.forget_values(client);
+    }
+
+    fn set_value(&mut self, id: u64, urgent: bool) {
+        self.last_number += 1;
+        let said = &mut self.values[id as usize];
+        let message = json!({"value": id, "number": self.last_number, "final": urgent,
+                             "final_before": said.latest_final});
+        said.latest = self.last_number;
+        if urgent {
+            said.latest_final = self.last_number;
+        }
+        let before = self.hub.stats().conflated;
+        let message = message.to_string().into();
+        self.hub
+            .set_value(ValueId(id), message, urgent, &mut self.out);
+        if self.hub.stats().conflated > before {
+            assert!(urgent);
+            count(&self.seen.finals_late);
+        }
+    }
+
+    fn remove_value(&mut self, id: u64) {
+        self.hub.remove_value(ValueId(id));
+        if self.values[id as usize].latest > 0 {
+            count(&self.seen.values_removed);
+        }
+        self.values[id as usize] = Said::default();
+    }
+
+    /// What a client knows of a value that it has subscribed.
+    fn check_value(&self, client: u64, id: u64) {
+        let Said {
+            latest,
+            latest_final,
+        } = self.values[id as usize];
+        let view = &self.views[&client].values[&id];
+        if latest > 0 {
+            assert_eq!(view.latest, latest, "client {client}, value {id}");
+        }
+        if latest_final > view.begin {
+            assert_eq!(
+                view.latest_final, latest_final,
+                "client {client}, value {id}"
+            );
         }
     }
 
@@ -332,7 +440,7 @@ impl<'a> World<'a> {
         let classes: BTreeSet<Class> = of_it
             .filter_map(|(_, want)| match want {
                 Want::Ticks(_, _, class) => Some(*class),
-                Want::Chain(..) => None,
+                Want::Chain(..) | Want::Values(_) => None,
             })
             .collect();
         if classes.len() < 2 {
@@ -369,6 +477,10 @@ impl<'a> World<'a> {
                 class,
                 from,
             } => self.subscribe_chain((client, sub), (chain, class, mode), from),
+            Op::Values { client, sub, ids } => self.subscribe_values(client, sub, &ids),
+            Op::DropValues { client, sub, ids } => self.drop_values(client, sub, &ids),
+            Op::SetValue { id, urgent } => self.set_value(id, urgent),
+            Op::RemoveValue { id } => self.remove_value(id),
             Op::Unsubscribe { client, sub } => {
                 let had = self.wants.contains_key(&(client, sub));
                 self.end(client, sub);
@@ -437,6 +549,11 @@ impl<'a> World<'a> {
                 }
                 Want::Chain(chain, mode, _) => {
                     self.check_chain(&self.views[client].chains[sub], *chain, *mode);
+                }
+                Want::Values(ids) => {
+                    for id in ids {
+                        self.check_value(*client, *id);
+                    }
                 }
             }
         }
@@ -528,6 +645,9 @@ impl<'a> World<'a> {
         assert_eq!(bare.chains, self.bodies.len());
         for chain in 0..CHAINS {
             self.hub.remove_chain(ChainId(chain));
+        }
+        for id in 0..VALUES {
+            self.hub.remove_value(ValueId(id));
         }
         self.act(Op::Wait { millis: 31_000 });
         assert_eq!(self.hub.held(), Held::default());
