@@ -26,6 +26,9 @@ impl Interest {
     /// The slot may have missed packets: the next one ends a gap. See
     /// [`Resumed`](crate::Resumed).
     pub const GAP: Self = Self(1 << (FAN_SHIFT + CLASSES as u32));
+    /// Bars are built of the instrument: every packet has to be told, see
+    /// [`Put::bars`](crate::Put::bars).
+    pub const BARS: Self = Self(1 << (FAN_SHIFT + CLASSES as u32 + 1));
     /// Clients of any class are streamed to.
     pub const FAN: Self = Self(((1 << CLASSES) - 1) << FAN_SHIFT);
 
@@ -85,6 +88,9 @@ impl fmt::Debug for Interest {
         }
         if self.contains(Self::GAP) {
             set.entry(&"GAP");
+        }
+        if self.contains(Self::BARS) {
+            set.entry(&"BARS");
         }
         for class in (0..CLASSES).filter(|class| self.contains(Self::fan(*class))) {
             set.entry(&format_args!("FAN{class}"));
@@ -152,7 +158,17 @@ mod tests {
 
     #[test]
     fn reasons_do_not_overlap() {
-        let mut all = Interest::ROLL | Interest::WAIT | Interest::GAP;
+        let single = [
+            Interest::ROLL,
+            Interest::WAIT,
+            Interest::GAP,
+            Interest::BARS,
+        ];
+        let mut all = Interest::NONE;
+        for reason in single {
+            assert!(!all.intersects(reason));
+            all = all | reason;
+        }
         assert!(!all.intersects(Interest::FAN));
         for class in 0..CLASSES {
             assert!(!all.intersects(Interest::fan(class)));
@@ -161,8 +177,8 @@ mod tests {
         assert!(all.contains(Interest::FAN));
         assert_eq!(Interest::fan(CLASSES), Interest::NONE);
         assert_eq!(
-            format!("{:?}", Interest::ROLL | Interest::fan(3)),
-            r#"{"ROLL", FAN3}"#
+            format!("{:?}", Interest::ROLL | Interest::BARS | Interest::fan(3)),
+            r#"{"ROLL", "BARS", FAN3}"#
         );
     }
 }

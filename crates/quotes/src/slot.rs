@@ -101,7 +101,7 @@ impl SlotState {
     /// A new binding: another generation, and of the interests only those of the fan-out,
     /// which are kept by who streams.
     pub(crate) fn bind(&self, home: ConnId) {
-        self.remove_interest(Interest::ROLL | Interest::WAIT | Interest::GAP);
+        self.remove_interest(Interest::ROLL | Interest::WAIT | Interest::GAP | Interest::BARS);
         self.change_home(|old| Home {
             conn: home.number(),
             next: 0,

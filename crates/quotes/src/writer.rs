@@ -44,6 +44,11 @@ pub struct Put {
     pub flipped: bool,
     /// Whether the packet ended a gap.
     pub resumed: Option<Resumed>,
+    /// Whether bars are built of the instrument, as of just before the packet was written:
+    /// [`Interest::BARS`] is meant for whoever has the packet at hand, and no fence stands
+    /// before it. A packet that comes at the moment in which bars begin to be wanted may or
+    /// may not say so.
+    pub bars: bool,
     /// Whether [`settle`](Writer::settle) must be called before the next put.
     pub full: bool,
 }
@@ -161,7 +166,8 @@ impl Writer {
             return Err(Stranger);
         }
         let tag = tag(key, row.state.generation());
-        let resumed = resumed(row, tag);
+        let interest = row.state.interest();
+        let resumed = resumed(row, interest, tag);
         let open = row.state.guard.open(tag, row);
         let mut writer = RowWriter::new(row, step);
         writer.received(recv);
@@ -174,6 +180,7 @@ impl Writer {
             put: Put {
                 flipped: accept == Accept::Flipped,
                 resumed,
+                bars: interest.contains(Interest::BARS),
                 full: false,
             },
         })
@@ -235,7 +242,7 @@ impl Writer {
             return Wrote::default();
         };
         let tag = tag(key, row.state.generation());
-        let resumed = resumed(row, tag);
+        let resumed = resumed(row, row.state.interest(), tag);
         let open = row.state.guard.open(tag, row);
         let mut writer = RowWriter::new(row, PriceStep::PAISA);
         writer.received(recv);
@@ -264,7 +271,7 @@ impl Writer {
         if row::written_recv(row, tag).is_some_and(|recv| recv > asked_at) {
             return None;
         }
-        let resumed = resumed(row, tag);
+        let resumed = resumed(row, row.state.interest(), tag);
         let open = row.state.guard.open(tag, row);
         let mut writer = RowWriter::new(row, step);
         fill(&mut writer);
@@ -282,8 +289,8 @@ impl Writer {
 /// first packet of another connection, or another life of the same, can come: it needs no
 /// fence.
 #[inline]
-fn resumed(row: Row<'_>, tag: u64) -> Option<Resumed> {
-    if !row.state.interest().contains(Interest::GAP) {
+fn resumed(row: Row<'_>, interest: Interest, tag: u64) -> Option<Resumed> {
+    if !interest.contains(Interest::GAP) {
         return None;
     }
     end_gap(row, tag)
@@ -329,5 +336,44 @@ impl Table {
             crossed,
             resumed: None,
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use strikewire_types::Segment;
+
+    use super::*;
+
+    const CONN: ConnId = ConnId::from_index(0);
+
+    #[test]
+    fn every_packet_of_a_slot_whose_bars_are_wanted_says_so_and_no_other_does() {
+        let (table, mut writer) = crate::table(2);
+        let keys = [1, 2].map(|id| InstrumentKey::new(Segment::NseFno, id));
+        let mut put = |number: u32| {
+            let key = keys[number as usize];
+            let recv = Utc::from_nanos(1);
+            let put = writer.put(CONN, Slot(number), key, PriceStep::PAISA, recv, |row| {
+                row.ltp(Price::from_rupees(1));
+            });
+            writer.settle(|_, _, _| {});
+            put.map(|put| put.bars)
+        };
+        for (key, slot) in keys.into_iter().zip([Slot(0), Slot(1)]) {
+            table.bind(key, slot, PriceStep::PAISA, CONN);
+        }
+        table.add_interest(Slot(0), Interest::BARS);
+        for _ in 0..3 {
+            assert_eq!((put(0), put(1)), (Ok(true), Ok(false)));
+        }
+        // Whoever has the slot next wants nothing yet.
+        table.unbind(keys[0]);
+        table.bind(keys[0], Slot(0), PriceStep::PAISA, CONN);
+        assert_eq!(put(0), Ok(false));
+        table.add_interest(Slot(0), Interest::BARS | Interest::GAP);
+        assert_eq!(put(0), Ok(true));
+        table.remove_interest(Slot(0), Interest::BARS);
+        assert_eq!(put(0), Ok(false));
     }
 }
