@@ -1,0 +1,114 @@
+-- A record is one text, and what has a fixed place in it is written in place:
+-- {"last_accessed":1770000000,"created_at":1770000000,"ref_count":        2,"ttl":300,...
+-- ..."subscribers":{
+-- "7_session_a":{"last_active":1770000000,"websocket_id":null},
+-- "8_session_b":{"last_active":1770000000,"websocket_id":null}}}
+-- `places`, a hash beside it, says after how many bytes each entry begins, and under '' how
+-- long the record was when it was last written as a whole. Nothing there is believed: the
+-- entry is looked at, and where the two do not agree `rewrite` makes them.
+local call, sub, find, match, format = redis.call, string.sub, string.find, string.match, string.format
+local ACCESSED, COUNT, HEAD = 17, 64, 72
+
+local function needle_of(subscriber)
+  return '\n"' .. subscriber .. '":{"last_active":'
+end
+
+-- The digits of `created_at`, and how many subscribers there are; nothing: no record of ours.
+local function head(key)
+  local created, count = match(call('GETRANGE', key, 0, HEAD),
+    '^{"last_accessed":%d+,"created_at":(%d+),"ref_count": *(%d+)$')
+  return created, tonumber(count)
+end
+
+-- What is before the count, after it, and where the entries begin.
+local function split(record)
+  return match(record, '^({"last_accessed":%d+,"created_at":%d+,"ref_count":) *%d+(,"ttl":%d+,'
+    .. '"indicator_id":"[^"]*","symbol":"[^"]*","timeframe":"[^"]*","subscribers":{)()')
+end
+
+-- Writes a record as a whole, without blanks.
+local function write(key, places, before, after, subscribers, entries)
+  local text = before .. format('%9d', #entries) .. after
+  local at, fields = #text, { '', 0 }
+  for i, entry in ipairs(entries) do
+    fields[2 * i + 1], fields[2 * i + 2] = subscribers[i], at
+    at = at + #entry + 1
+  end
+  text = text .. table.concat(entries, ',') .. '}}'
+  fields[2] = #text
+  call('SET', key, text, 'KEEPTTL')
+  call('DEL', places)
+  for i = 1, #fields, 1000 do
+    call('HSET', places, unpack(fields, i, math.min(i + 999, #fields)))
+  end
+  call('PEXPIRE', places, math.max(call('PTTL', key), 1))
+end
+
+local function rewrite(key, places)
+  local record = call('GET', key)
+  local before, after, body
+  if record then before, after, body = split(record) end
+  if not body then
+    call('DEL', places)
+    return
+  end
+  local subscribers, entries = {}, {}
+  for entry, subscriber in string.gmatch(sub(record, body), '(\n"([^"]+)":{[^}]*})') do
+    entries[#entries + 1], subscribers[#subscribers + 1] = entry, subscriber
+  end
+  write(key, places, before, after, subscribers, entries)
+end
+
+-- Where the entry of a subscriber begins, and its text from the byte before to its time and
+-- `more` bytes behind.
+local function locate(key, places, subscriber, needle, more)
+  for _ = 1, 2 do
+    local at = call('HGET', places, subscriber)
+    if at then
+      local text = call('GETRANGE', key, at - 1, at + #needle + 9 + more)
+      if sub(text, 2, #needle + 1) == needle then return at, text end
+    else
+      local _, count = head(key)
+      if not count or call('HLEN', places) == count + 1 then return end
+    end
+    rewrite(key, places)
+  end
+end
+
+-- Takes the entry of a subscriber out of the record. Whether it was there, and how many there
+-- are now.
+local function remove(key, places, subscriber)
+  local needle = needle_of(subscriber)
+  local at, text = locate(key, places, subscriber, needle, 100)
+  local _, count = head(key)
+  if not at then return false, count or 0 end
+  if count <= 1 then
+    call('DEL', key, places)
+    return true, 0
+  end
+  local stop = find(text, '}', #needle, true)
+  if not stop then
+    text = call('GETRANGE', key, at - 1, -1)
+    stop = find(text, '}', #needle, true)
+  end
+  -- Blanks instead, for what follows would have to be moved; the comma before it goes too.
+  if sub(text, 1, 1) == ',' then
+    call('SETRANGE', key, at - 1, string.rep(' ', stop))
+  else
+    call('SETRANGE', key, at, string.rep(' ', stop - 1))
+    local behind = at - 1 + stop
+    local comma = find(call('GETRANGE', key, behind, -1), ',', 1, true)
+    call('SETRANGE', key, behind + comma - 1, ' ')
+  end
+  call('SETRANGE', key, COUNT, format('%9d', count - 1))
+  call('HDEL', places, subscriber)
+  return true, count - 1
+end
+
+-- Forgets a subscriber that has no lease any more.
+local function forget(leases, subscribers, user, subscriber)
+  if call('ZCARD', leases) == 0
+    or #call('ZRANGEBYLEX', leases, '[' .. user .. ':', '(' .. user .. ';', 'LIMIT', 0, 1) == 0 then
+    call('ZREM', subscribers, subscriber)
+  end
+end
