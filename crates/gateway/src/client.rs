@@ -1,4 +1,7 @@
+mod indicators;
+
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use strikewire_chain::Width;
 use strikewire_fanout::{Class, ClientId, Item as FanItem, Message, Position, SubId};
@@ -18,6 +21,8 @@ pub struct StreamClient {
     id: ClientId,
     last_sub: u64,
     most: usize,
+    /// What leases call its socket; absent until it holds one.
+    socket: Option<Arc<str>>,
 }
 
 /// A chain that a client of the stream wants.
@@ -39,6 +44,9 @@ impl Drop for StreamClient {
     fn drop(&mut self) {
         self.gateway
             .send_detached(Command::CloseStream { client: self.id });
+        if let Some(socket) = &self.socket {
+            self.gateway.indicators().release_socket(socket);
+        }
     }
 }
 
@@ -49,6 +57,7 @@ impl StreamClient {
             id,
             last_sub: 0,
             most: usize::MAX,
+            socket: None,
         }
     }
 
@@ -74,6 +83,7 @@ impl StreamClient {
         request: &TicksRequest,
         ack: impl Fn(SubId, &[String]) -> Message,
     ) -> Result<SubId, Error> {
+        self.must_have_room().await?;
         let sub = self.next_sub();
         let (client, most) = (self.id, self.most);
         let gateway = &self.gateway;
@@ -114,6 +124,7 @@ impl StreamClient {
         request: &StreamChainRequest,
         ack: impl Fn(SubId, Option<bool>) -> Message,
     ) -> Result<SubId, Error> {
+        self.must_have_room().await?;
         let sub = self.next_sub();
         let ack = match &request.resume {
             None => ChainAck::Begun(ack(sub, None)),
@@ -182,6 +193,10 @@ impl StreamClient {
     /// The subscription may or may not have ended.
     pub async fn unsubscribe(&self, sub: SubId, ack: Message) -> Result<(), Error> {
         let client = self.id;
+        if self.unsubscribe_indicators(sub).await? {
+            self.answer(ack);
+            return Ok(());
+        }
         self.gateway
             .ask(|reply| Command::StreamUnsubscribe {
                 client,

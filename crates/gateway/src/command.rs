@@ -89,6 +89,10 @@ pub(crate) enum Command {
         ack: Message,
         reply: Reply<()>,
     },
+    /// Indicators are computed of an instrument: one claim for all of them.
+    ClaimIndicator { leg: Leg, reply: Reply<()> },
+    /// None are any more.
+    ReleaseIndicator { key: InstrumentKey },
     /// Totals.
     Status { reply: Reply<StatusView> },
     /// All about one instrument; none when nobody holds it.
@@ -136,6 +140,7 @@ impl Command {
                 | Self::OpenStream { .. }
                 | Self::CloseStream { .. }
                 | Self::StreamUnsubscribe { .. }
+                | Self::ReleaseIndicator { .. }
                 | Self::Status { .. }
                 | Self::Active { .. }
                 | Self::UnsubscribeTierA { .. }
@@ -153,7 +158,8 @@ impl Command {
         match self {
             Self::Hold { reply, .. }
             | Self::StreamTicks { reply, .. }
-            | Self::StreamChain { reply, .. } => {
+            | Self::StreamChain { reply, .. }
+            | Self::ClaimIndicator { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
             Self::Add { reply, .. } => {

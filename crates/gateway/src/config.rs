@@ -3,7 +3,7 @@ use core::time::Duration;
 use strikewire_chain::Defaults;
 use strikewire_subscriptions as subscriptions;
 
-use crate::TierBRule;
+use crate::{IndicatorConfig, TierBRule};
 
 /// How the gateway behaves. The defaults are those of the documentation.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub pre_open_lead: Duration,
     /// What is always on, the most important first.
     pub tier_b: Vec<TierBRule>,
+    /// How indicators are kept and computed.
+    pub indicators: IndicatorConfig,
     /// Seed of everything random: the ids of stream epochs.
     pub seed: u64,
 }
@@ -39,6 +41,7 @@ impl Default for Config {
             live_within_mcx: Duration::from_secs(300),
             pre_open_lead: Duration::from_secs(120),
             tier_b: TierBRule::defaults(),
+            indicators: IndicatorConfig::default(),
             seed: 0,
         }
     }

@@ -1,3 +1,4 @@
+use strikewire_indicators::TimeframeError;
 use strikewire_registry::LookupError;
 use strikewire_subscriptions::Refusal;
 use strikewire_types::{Expiry, InstrumentKey};
@@ -136,6 +137,70 @@ pub enum Error {
         symbol: String,
         /// Its underlying.
         instrument: InstrumentKey,
+    },
+    /// The timeframe of an indicator cannot be read.
+    #[error("{reason}")]
+    UnknownTimeframe {
+        /// Which of those that were asked for, from 0.
+        at: usize,
+        /// What was written, and what would have been accepted.
+        reason: TimeframeError,
+    },
+    /// There is no such indicator.
+    #[error(
+        "unknown indicator {text:?}{}",
+        if choices.is_empty() { String::new() } else { format!("; there are {}", choices.join(", ")) }
+    )]
+    UnknownIndicator {
+        /// Which of those that were asked for, from 0.
+        at: usize,
+        /// As it was asked for, shortened.
+        text: String,
+        /// What could have been meant.
+        choices: Vec<String>,
+    },
+    /// The indicator is known, but its parameters are not possible, or not with this
+    /// instrument.
+    #[error("indicator {text:?}: {reason}")]
+    IndicatorParameter {
+        /// Which of those that were asked for, from 0.
+        at: usize,
+        /// As it was asked for, shortened.
+        text: String,
+        /// What is wrong, and what would have been accepted.
+        reason: String,
+    },
+    /// Nobody keeps the indicator alive, so that it has no value.
+    #[error("{key} is not computed: nobody has subscribed to it")]
+    NotComputed {
+        /// Its canonical name.
+        key: String,
+    },
+    /// The indicator is kept alive, but has no value yet.
+    #[error("{key} has no value yet: {reason}")]
+    NoValue {
+        /// Its canonical name.
+        key: String,
+        /// What it waits for.
+        reason: &'static str,
+    },
+    /// The user has as many subscriptions of indicators as one may have.
+    #[error("user {user} has {held} indicators; {most} are accepted")]
+    TooManyIndicators {
+        /// The user.
+        user: u64,
+        /// How many there are.
+        held: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// This node computes as many different indicators as it may.
+    #[error("{held} indicators are computed; {most} are the most")]
+    TooManyKeys {
+        /// How many there are.
+        held: usize,
+        /// How many there may be.
+        most: usize,
     },
     /// The gateway is shutting down.
     #[error("the gateway is stopping")]

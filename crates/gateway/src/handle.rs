@@ -3,6 +3,7 @@ mod price;
 mod quotes;
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -25,8 +26,8 @@ use crate::outbox::{self, Inbox, StreamLimits};
 use crate::plan::Want;
 use crate::tick::Wakers;
 use crate::{
-    ActiveRow, Added, Config, Counters, DryRun, Error, Explanation, ItemFilter, ItemRequest,
-    ItemView, PlanError, Readiness, Removed, StatusView, StreamClient, WsStatus,
+    ActiveRow, Added, Config, Counters, DryRun, Error, Explanation, Indicators, ItemFilter,
+    ItemRequest, ItemView, PlanError, Readiness, Removed, StatusView, StreamClient, WsStatus,
 };
 
 pub(crate) use chain::render;
@@ -38,6 +39,8 @@ const PRICE_TRIES: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    /// Another one in every run and on every node.
+    run: u64,
 }
 
 /// What every clone of the handle shares.
@@ -57,13 +60,27 @@ pub(crate) struct Shared {
     pub(crate) readiness: Arc<ArcSwap<Readiness>>,
     pub(crate) audit: Option<Reader>,
     pub(crate) last_id: AtomicU64,
+    pub(crate) indicators: Indicators,
 }
 
 impl Gateway {
     pub(crate) fn new(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
+            // The seed of the configuration may be the same on two nodes.
+            run: RandomState::new().hash_one(0_u8),
         }
+    }
+
+    /// A random number of this run.
+    pub(crate) const fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// Who wants which indicators, and their latest values.
+    #[must_use]
+    pub fn indicators(&self) -> &Indicators {
+        &self.shared.indicators
     }
 
     /// The instrument master in force. Another may be in force a moment later; who holds

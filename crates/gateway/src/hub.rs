@@ -5,19 +5,24 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use strikewire_fanout::{
-    ChainBody, ChainId, Class, ClientId, Hub, Item, Message, Outlet, Position, Push, SubId,
-};
-use strikewire_types::{InstrumentKey, Mode, Mono, Utc};
+use strikewire_fanout::{Class, ClientId, Hub, Message, Outlet, Push, ValueId};
+use strikewire_leases::LeaseKey;
+use strikewire_types::Mono;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::outbox::Outbox;
 use crate::tick::Wakers;
 
+mod command;
+mod leased;
 mod meters;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use command::{ChainAck, HubCommand};
+use leased::Leased;
+pub(crate) use leased::{Held, socket_name};
 use meters::Meters;
 
 /// The windows of all classes are multiples of this.
@@ -31,88 +36,6 @@ const PART: usize = 256 * 1024;
 
 /// Commands taken before the clients they concern are woken.
 const PER_TURN: usize = 256;
-
-/// What the owner tells the hub, and streaming clients themselves where the owner has no
-/// part in it.
-#[derive(Debug)]
-pub(crate) enum HubCommand {
-    Open {
-        client: ClientId,
-        outbox: Outbox,
-    },
-    Close {
-        client: ClientId,
-    },
-    Ticks {
-        client: ClientId,
-        sub: SubId,
-        items: Vec<Item>,
-        mode: Mode,
-        class: Class,
-        /// Absent: the client did not ask for it just now.
-        ack: Option<Message>,
-    },
-    Chain {
-        client: ClientId,
-        sub: SubId,
-        chain: ChainId,
-        mode: Mode,
-        class: Class,
-        /// Absent: the client did not ask for it just now.
-        ack: Option<ChainAck>,
-    },
-    Unsubscribe {
-        client: ClientId,
-        sub: SubId,
-        ack: Option<Message>,
-    },
-    /// An answer that the client's own task has found.
-    Answer {
-        client: ClientId,
-        message: Message,
-    },
-    /// Asks to be told when all that was said before is done.
-    Settle {
-        done: oneshot::Sender<()>,
-    },
-    SetChain {
-        chain: ChainId,
-        body: Box<ChainBody>,
-    },
-    RemoveChain {
-        chain: ChainId,
-    },
-    SlotsChanged(Vec<InstrumentKey>),
-    Notice {
-        client: ClientId,
-        sub: Option<SubId>,
-        code: &'static str,
-        detail: String,
-    },
-    NoticeAll {
-        code: &'static str,
-        detail: String,
-    },
-    Gap {
-        keys: Vec<InstrumentKey>,
-        from: Utc,
-        to: Utc,
-        cause: Arc<str>,
-    },
-}
-
-/// What is answered to a subscription of a chain.
-#[derive(Debug, Clone)]
-pub(crate) enum ChainAck {
-    /// To one that begins.
-    Begun(Message),
-    /// To one that goes on from a position, if it can.
-    Resumed {
-        at: Position,
-        done: Message,
-        refused: Message,
-    },
-}
 
 /// The queues of the clients. Bounded; what does not fit is the hub's to conflate.
 #[derive(Debug, Default)]
@@ -215,6 +138,7 @@ pub(crate) async fn run(
     let mut service = Service {
         hub,
         queues: Queues::default(),
+        leased: Leased::default(),
         meters: Meters::new(),
         origin: Instant::now(),
     };
@@ -250,6 +174,7 @@ pub(crate) async fn run(
 struct Service {
     hub: Hub,
     queues: Queues,
+    leased: Leased,
     meters: Meters,
     origin: Instant,
 }
@@ -287,7 +212,12 @@ impl Service {
 
     fn handle(&mut self, command: HubCommand) {
         let now = self.now();
-        let Self { hub, queues, .. } = self;
+        let Self {
+            hub,
+            queues,
+            leased,
+            ..
+        } = self;
         match command {
             HubCommand::Open { client, outbox } => {
                 let touched = false;
@@ -296,6 +226,7 @@ impl Service {
             }
             HubCommand::Close { client } => {
                 queues.by_client.remove(&client);
+                leased.remove_client(client);
                 hub.remove_client(client);
             }
             HubCommand::Ticks {
@@ -338,6 +269,59 @@ impl Service {
             HubCommand::Unsubscribe { client, sub, ack } => {
                 hub.unsubscribe(client, sub);
                 queues.answer_if(client, ack);
+            }
+            HubCommand::Values {
+                client,
+                socket,
+                sub,
+                held,
+                ack,
+            } => {
+                // One that has gone meanwhile holds nothing.
+                if !queues.by_client.contains_key(&client) {
+                    return;
+                }
+                queues.answer(client, ack);
+                let ids: Vec<ValueId> = held.keys.iter().map(|(_, id)| *id).collect();
+                leased.insert(client, &socket, sub, held);
+                hub.subscribe_values(client, sub, &ids);
+                hub.greet(client, now, queues);
+            }
+            HubCommand::EndValues { client, sub, reply } => {
+                let held = leased.remove(client, sub);
+                if held.is_some() {
+                    hub.unsubscribe(client, sub);
+                }
+                // Whoever asked may have gone.
+                let _ = reply.send(held);
+            }
+            HubCommand::Subscribers { client, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(leased.subscribers(client));
+            }
+            HubCommand::Released {
+                socket,
+                who,
+                keys,
+                detail,
+            } => {
+                for lost in leased.release(&socket, &who, &keys) {
+                    let (client, sub) = (lost.client, lost.sub);
+                    hub.drop_values(client, sub, &lost.values);
+                    let names: Vec<String> = lost.keys.iter().map(LeaseKey::lease_key).collect();
+                    let detail = format!("{detail}: {}", names.join(", "));
+                    hub.notice(client, Some(sub), "expired", &detail, queues);
+                }
+            }
+            HubCommand::SetValue {
+                id,
+                message,
+                urgent,
+            } => hub.set_value(id, message, urgent, queues),
+            HubCommand::RemoveValue { id } => hub.remove_value(id),
+            HubCommand::CountSubs { client, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(hub.subscriptions_of(client));
             }
             HubCommand::Answer { client, message } => queues.answer(client, message),
             HubCommand::Settle { done } => {

@@ -53,7 +53,7 @@
 //! let options = LoadOptions::new("2026-02-09".parse()?);
 //! let registry = Arc::new(Registry::from_reader(master.as_bytes(), &options)?);
 //!
-//! let Parts { gateway, feed, owner, hub, desk } =
+//! let Parts { gateway, feed, owner, hub, desk, indicators } =
 //!     build(Setup {
 //!         config: Config::default(),
 //!         registry,
@@ -64,10 +64,12 @@
 //!         journal: MemoryJournal::new,
 //!         recovered: Default::default(),
 //!         audit: None,
+//!         leases: Default::default(),
 //!     })?;
 //! let owner = tokio::spawn(owner);
 //! let hub = tokio::spawn(hub);
 //! let desk = tokio::spawn(desk);
+//! let indicators = tokio::spawn(indicators);
 //! feed().await?;
 //! assert_eq!(gateway.status().await?.total_subscriptions, 0);
 //! assert_eq!(gateway.readiness().status, "starting");
@@ -75,10 +77,12 @@
 //! owner.await?;
 //! hub.await?;
 //! desk.await?;
+//! indicators.await?;
 //! # Ok(())
 //! # }
 //! ```
 
+mod bars;
 mod client;
 mod command;
 mod config;
@@ -86,6 +90,7 @@ mod desk;
 mod error;
 mod handle;
 mod hub;
+mod indicators;
 mod item;
 mod journal;
 mod master;
@@ -106,6 +111,10 @@ pub use command::{Added, ChainAnswer, Removed};
 pub use config::Config;
 pub use error::Error;
 pub use handle::{Gateway, Quotes};
+pub use indicators::{
+    IndicatorConfig, IndicatorLease, IndicatorRelease, IndicatorValue, IndicatorWant, Indicators,
+    LeaseSetup,
+};
 pub use item::{InstrumentType, ItemFilter, ItemState, ItemView};
 pub use journal::{Journal, MemoryJournal};
 pub use outbox::{Delivery, Inbox, StreamEnd, StreamLimits};
@@ -124,7 +133,7 @@ pub use tier_b::{Contracts, TierBRule};
 
 /// The words of the gateway's answers, for those who use it alone.
 pub use {
-    strikewire_calendar as calendar, strikewire_chain as chain, strikewire_registry as registry,
-    strikewire_store as store, strikewire_subscriptions as subscriptions,
-    strikewire_types as types,
+    strikewire_calendar as calendar, strikewire_chain as chain, strikewire_indicators as studies,
+    strikewire_leases as leases, strikewire_registry as registry, strikewire_store as store,
+    strikewire_subscriptions as subscriptions, strikewire_types as types,
 };

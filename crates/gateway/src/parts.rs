@@ -16,8 +16,10 @@ use strikewire_types::Clock;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::oneshot;
 
+use crate::bars::{self, Era, Tap};
 use crate::desk::{self, Desk};
 use crate::handle::{Gateway, Shared};
+use crate::indicators::{self, Computing, Engine, LeaseSetup, Outside};
 use crate::master::Master;
 use crate::owner::{self, Inputs, Made, Owner};
 use crate::tick::{TickPath, Wakers};
@@ -34,7 +36,7 @@ pub type FeedTask =
 /// A part of the gateway that must run for it to work.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The gateway in parts: a handle, and four tasks that must run for it to work.
+/// The gateway in parts: a handle, and five tasks that must run for it to work.
 pub struct Parts {
     /// For those who ask.
     pub gateway: Gateway,
@@ -46,6 +48,8 @@ pub struct Parts {
     pub hub: Task,
     /// Asks the broker for what is not streamed. Ends when the owner has ended.
     pub desk: Task,
+    /// Computes indicators and keeps their leases. Ends when the owner has ended.
+    pub indicators: Task,
 }
 
 impl fmt::Debug for Parts {
@@ -76,6 +80,8 @@ pub struct Setup<Fd, R, M> {
     pub recovered: Recovered,
     /// Where the audit log is read; absent: there is none.
     pub audit: Option<Reader>,
+    /// Where it is kept who wants which indicator.
+    pub leases: LeaseSetup,
 }
 
 impl<Fd, R, M> fmt::Debug for Setup<Fd, R, M> {
@@ -110,7 +116,9 @@ where
         journal,
         recovered,
         audit,
+        leases,
     } = setup;
+    let reference = Arc::new(reference);
     let master = Master::first(registry);
     let calendar = Arc::new(calendar);
     let book = Book::new(in_real_time(config.book, clock.speed()))?;
@@ -127,13 +135,55 @@ where
     let (outcome_tx, outcome_rx) = mpsc::unbounded_channel();
     let (hub_tx, hub_rx) = mpsc::unbounded_channel();
     let (answer_tx, answer_rx) = mpsc::channel(desk::ANSWERS);
-    // The desk ends with the owner.
+    // Desk and engine end with the owner.
     let (owner_lives, owner_ended) = oneshot::channel();
+    let (owner_lives_too, owner_ended_too) = oneshot::channel();
     let desk = Desk::new(&config, clock);
 
-    let path = TickPath::new(writer, clock, tick_tx, wakers.clone(), counters.clone());
+    let era = Era::default();
+    let grace = config.indicators.grace;
+    let tap = Tap::new(table.clone(), calendar.clone(), era.clone(), grace);
+    let (bars, bar_commands) = bars::channel();
+    let (indicator_tx, indicator_rx) = mpsc::unbounded_channel();
+    let path = TickPath::new(
+        writer,
+        clock,
+        tap,
+        tick_tx,
+        wakers.clone(),
+        counters.clone(),
+    );
     let hub = Hub::new(table.clone(), config.seed);
     let weak_hub = hub_tx.downgrade();
+    let computing = Computing::new();
+    let engine = Engine::new(
+        indicators::Settings {
+            fill: config.indicators.fill,
+            grace,
+            warm_up: config.indicators.warm_up,
+            mock: leases.mock,
+        },
+        calendar.clone(),
+        computing.clone(),
+        master.load().number,
+    );
+    let (indicators, sink, keeping) = indicators::make(indicators::Made {
+        config: config.indicators,
+        leases,
+        computing,
+        hub: weak_hub.clone(),
+        clock,
+        master: master.clone(),
+        calendar: calendar.clone(),
+    });
+    let outside = Outside {
+        clock,
+        bars,
+        events: indicator_rx,
+        commands: command_tx.downgrade(),
+        hub: weak_hub.clone(),
+        sink,
+    };
     let owner = Owner::new(Made {
         config: config.clone(),
         master: master.clone(),
@@ -144,6 +194,8 @@ where
         counters: counters.clone(),
         readiness: readiness.clone(),
         hub: hub_tx,
+        indicators: indicator_tx,
+        era,
         journal: Box::new(journal(outcome_tx)),
         book,
         now,
@@ -169,17 +221,40 @@ where
             counters,
             readiness,
             audit,
+            indicators,
             last_id: AtomicU64::new(0),
         }),
         feed: Box::new({
             let desk = desk.clone();
-            move || Box::pin(desk::run_feed(feed, port, path, desk, answer_rx))
+            move || {
+                Box::pin(desk::run_feed(
+                    feed,
+                    port,
+                    path,
+                    desk,
+                    answer_rx,
+                    bar_commands,
+                ))
+            }
         }),
         owner: Box::pin(async move {
-            let _lives = owner_lives;
+            let _lives: (oneshot::Sender<_>, oneshot::Sender<_>) = (owner_lives, owner_lives_too);
             owner::run(owner, inputs, clock).await;
         }),
-        desk: Box::pin(desk::run(desk, reference, clock, answer_tx, owner_ended)),
+        desk: Box::pin(desk::run(
+            desk,
+            Arc::clone(&reference),
+            clock,
+            answer_tx,
+            owner_ended,
+        )),
+        indicators: Box::pin(async move {
+            // Whoever keeps leases ends with the last handle, or here.
+            tokio::select! {
+                () = indicators::run(engine, outside, reference, owner_ended_too) => {}
+                () = keeping => {}
+            }
+        }),
         hub: Box::pin(hub::run(hub, hub_rx, wakers)),
     })
 }

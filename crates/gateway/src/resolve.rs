@@ -1,12 +1,13 @@
 //! From what a caller asks to what is listed.
 
+use strikewire_calendar::Calendar;
 use strikewire_chain::Width;
 use strikewire_fanout::Class;
 use strikewire_registry::{
     ChainQuery, Expiring, Instrument, Kind, Ladder, OtherExchange, Registry,
 };
 use strikewire_subscriptions::{Leg, Role};
-use strikewire_types::{Exchange, Expiry, Mode, Price, Tier};
+use strikewire_types::{Exchange, Expiry, Mode, Now, Price, Tier};
 
 use crate::item::{Holding, ItemKey, ItemSpec};
 use crate::{Error, Gateway, InstrumentType, List};
@@ -98,20 +99,7 @@ impl Gateway {
         registry: &Registry,
         contracts: Option<Expiring<'_>>,
     ) -> Result<(), Error> {
-        let Some(it) = contracts.filter(|it| self.has_ended(it)) else {
-            return Ok(());
-        };
-        let ended = |it: &Expiring<'_>| self.has_ended(it);
-        let current = registry.current(&ended);
-        let choices = match current.expiries(Some(it.exchange), it.symbol) {
-            Ok((_, expiries)) => expiries.into_iter().map(|(expiry, _)| expiry).collect(),
-            Err(_) => Vec::new(),
-        };
-        Err(Error::ExpiryEnded {
-            symbol: it.symbol.to_owned(),
-            expiry: it.expiry,
-            choices,
-        })
+        must_be_current(self.calendar(), self.clock().now(), registry, contracts)
     }
 
     pub(crate) fn resolve_item(
@@ -191,6 +179,29 @@ impl Gateway {
         };
         Ok((spec, warning))
     }
+}
+
+/// Refuses contracts whose last session has ended by `now`: nobody trades them any more.
+pub(crate) fn must_be_current(
+    calendar: &Calendar,
+    now: Now,
+    registry: &Registry,
+    contracts: Option<Expiring<'_>>,
+) -> Result<(), Error> {
+    let ended = |it: &Expiring<'_>| crate::owner::ended(calendar, now, it);
+    let Some(it) = contracts.filter(|it| ended(it)) else {
+        return Ok(());
+    };
+    let current = registry.current(&ended);
+    let choices = match current.expiries(Some(it.exchange), it.symbol) {
+        Ok((_, expiries)) => expiries.into_iter().map(|(expiry, _)| expiry).collect(),
+        Err(_) => Vec::new(),
+    };
+    Err(Error::ExpiryEnded {
+        symbol: it.symbol.to_owned(),
+        expiry: it.expiry,
+        choices,
+    })
 }
 
 /// The mode of an instrument: full unless asked otherwise, and for an index ticker,

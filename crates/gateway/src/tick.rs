@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
 use crate::Counters;
+use crate::bars::{BarCommand, Tap};
 use meters::Meters;
 
 mod fill;
@@ -48,6 +49,7 @@ pub(crate) struct Wakers {
 pub struct TickPath {
     writer: Writer,
     clock: Clock,
+    tap: Tap,
     out: Out,
     counters: Arc<Counters>,
     meters: Meters,
@@ -73,6 +75,7 @@ impl TickPath {
     pub(crate) fn new(
         writer: Writer,
         clock: Clock,
+        tap: Tap,
         events: UnboundedSender<TickEvent>,
         wakers: Arc<Wakers>,
         counters: Arc<Counters>,
@@ -80,6 +83,7 @@ impl TickPath {
         Self {
             writer,
             clock,
+            tap,
             out: Out {
                 events,
                 wakers,
@@ -100,7 +104,8 @@ impl TickPath {
     pub fn detached(writer: Writer, clock: Clock, connections: usize) -> Self {
         let (events, _) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::new(connections));
-        Self::new(writer, clock, events, Arc::default(), counters)
+        let tap = Tap::of_nobody(Arc::clone(writer.table()));
+        Self::new(writer, clock, tap, events, Arc::default(), counters)
     }
 
     /// What it counts.
@@ -129,6 +134,7 @@ impl TickPath {
         };
         if let Some(resumed) = wrote.resumed {
             self.out.resumed(slot, snapshot.key, resumed, at);
+            self.tap.answered(slot, snapshot.key);
         }
         self.out.follow(slot, snapshot.key, wrote);
         true
@@ -160,6 +166,15 @@ impl TickPath {
         if put.full {
             self.settle();
         }
+    }
+
+    /// Where bars are built.
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
+    }
+
+    pub(crate) fn bar_command(&mut self, command: &BarCommand) {
+        self.tap.handle(self.clock.now().utc, command);
     }
 
     fn settle(&mut self) {
@@ -220,6 +235,10 @@ impl Sink for TickPath {
         };
         fill::update(&mut entry.row, update);
         let put = entry.done();
+        if put.bars {
+            let resumed = put.resumed.is_some();
+            self.tap.update(target, at.utc, resumed, update);
+        }
         self.done(conn, target, at, put);
     }
 
@@ -230,6 +249,10 @@ impl Sink for TickPath {
         };
         fill::packed(&mut entry.row, target.step, packed);
         let put = entry.done();
+        if put.bars {
+            let resumed = put.resumed.is_some();
+            self.tap.packed(target, at.utc, resumed, packed);
+        }
         self.done(conn, target, at, put);
     }
 

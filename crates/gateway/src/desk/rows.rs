@@ -12,6 +12,7 @@ use tokio::task::coop::unconstrained;
 
 use super::Desk;
 use crate::TickPath;
+use crate::bars::{self, BarCommand};
 
 /// Answers that may wait for the feed's thread before the desk waits too.
 pub(crate) const ANSWERS: usize = 8;
@@ -30,22 +31,30 @@ pub(crate) struct Answers {
     pub(super) snapshots: Vec<Arc<Snapshot>>,
 }
 
-/// Runs a broker's feed, and writes what the desk was answered into the rows in between:
-/// the tick path is their only writer.
+/// Runs a broker's feed. In between, writes what the desk was answered into the rows, as
+/// the tick path is their only writer, and does what is asked of the bars.
 pub(crate) async fn run_feed<F: Feed>(
     feed: F,
     port: Port,
     path: TickPath,
     desk: Desk,
     answers: mpsc::Receiver<Answers>,
+    bar_commands: mpsc::Receiver<BarCommand>,
 ) -> Result<(), Error> {
     let path = Rc::new(RefCell::new(path));
     let sink = Shared(Rc::clone(&path));
+    let others = async {
+        tokio::join!(
+            write_answers(&path, &desk, answers),
+            bars::serve(&path, bar_commands)
+        )
+        .0
+    };
     tokio::select! {
         biased;
         ended = feed.run(port, sink) => ended,
-        // A busy feed uses up the turn's budget: that must not keep answers from the rows.
-        never = unconstrained(write_answers(&path, &desk, answers)) => match never {},
+        // A busy feed uses up the turn's budget: that must not keep others from their turn.
+        never = unconstrained(others) => match never {},
     }
 }
 

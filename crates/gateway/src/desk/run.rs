@@ -1,5 +1,6 @@
 use core::convert::Infallible;
 use core::time::Duration;
+use std::sync::Arc;
 
 use strikewire_broker::{Reference, ReferenceError};
 use strikewire_types::Clock;
@@ -30,7 +31,7 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Meant to run to its end. Whoever waits at the desk when this is dropped is told so.
 pub(crate) fn run<R: Reference>(
     desk: Desk,
-    reference: R,
+    reference: Arc<R>,
     clock: Clock,
     rows: mpsc::Sender<Answers>,
     alive: oneshot::Receiver<Infallible>,
@@ -40,7 +41,7 @@ pub(crate) fn run<R: Reference>(
         tokio::select! {
             biased;
             _ = alive => {}
-            () = serve(&closing.0, &reference, clock, &rows) => {}
+            () = serve(&closing.0, &*reference, clock, &rows) => {}
         }
     }
 }

@@ -122,7 +122,13 @@ async fn with(broker: &Broker, test: impl AsyncFnOnce(&mut Open)) {
     let desk = Desk::new(&config, clock);
     let (rows_tx, rows) = mpsc::channel(ANSWERS);
     let (owner, owner_ended) = oneshot::channel();
-    let task = run(desk.clone(), broker.clone(), clock, rows_tx, owner_ended);
+    let task = run(
+        desk.clone(),
+        Arc::new(broker.clone()),
+        clock,
+        rows_tx,
+        owner_ended,
+    );
     LocalSet::new()
         .run_until(async {
             let mut open = Open {

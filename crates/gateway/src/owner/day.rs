@@ -93,6 +93,7 @@ impl Owner {
             if self.has_suspended(class) && (is_open || self.opens_soon(now, class)) {
                 self.resume_streams(now, class);
             }
+            self.keep_indicators(now, class);
             self.centre_before_open(now, class);
         }
         self.day.looked = now.utc;
@@ -114,6 +115,9 @@ impl Owner {
             if let Some((_, end)) = self.calendar.next_end_of_day(class, now.utc) {
                 at(end);
             }
+            if let Some(leave) = self.indicators_leave(now, class) {
+                at(leave);
+            }
             if let Some(open) = self.calendar.next_open(class, now.utc) {
                 at(open - RESUME_BEFORE);
                 at(open - self.config.pre_open_lead);
@@ -122,7 +126,7 @@ impl Owner {
         next
     }
 
-    fn opens_soon(&self, now: Now, class: Class) -> bool {
+    pub(super) fn opens_soon(&self, now: Now, class: Class) -> bool {
         self.calendar
             .next_open(class, now.utc)
             .is_some_and(|open| open - RESUME_BEFORE <= now.utc)

@@ -53,6 +53,11 @@ impl Gaps {
         self.last.get(&key).cloned()
     }
 
+    /// Whether what has a slot is without data since its connection fell.
+    pub(super) fn is_open(&self, slot: Slot) -> bool {
+        self.open.contains_key(&slot)
+    }
+
     /// When there is something to tell or to ask for.
     pub(super) fn due(&self) -> Option<Mono> {
         let tell = (!self.ended.is_empty()).then_some(self.tell_at);
@@ -106,7 +111,11 @@ impl Owner {
         from: Option<Utc>,
         to: Utc,
     ) {
-        let Some((was, cause)) = self.gaps.open.remove(&slot) else {
+        let open = self.gaps.open.remove(&slot);
+        let missed = open.as_ref().is_some_and(|(was, _)| *was == key);
+        self.indicators
+            .heard_again(key, from.filter(|_| missed), to);
+        let Some((was, cause)) = open else {
             return;
         };
         // The slot may be another's by now.

@@ -508,7 +508,8 @@ impl Owner {
             }
             OwnerKind::Stream => self.stream_displaced(by),
             OwnerKind::TierB => self.tier_b_displaced(by),
-            _ => None,
+            OwnerKind::Indicator => self.indicators_displaced(by),
+            OwnerKind::Request => None,
         };
         if let Some(displaced) = displaced.filter(|displaced| displaced.len() < DISPLACED) {
             displaced.push(Displaced { what, freed });

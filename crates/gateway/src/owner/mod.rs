@@ -7,6 +7,7 @@ mod conns;
 mod day;
 mod feed;
 mod gaps;
+mod indicators;
 mod items;
 mod parked;
 mod plan;
@@ -32,6 +33,7 @@ use strikewire_subscriptions::{Book, Effect, Leg, Owner as Holder, OwnerKind, Re
 use strikewire_types::{ConnId, Epoch, InstrumentKey, Mode, Now, Tier};
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::bars::Era;
 use crate::command::{Command, Envelope, Reply};
 use crate::desk::Desk;
 use crate::hub::HubCommand;
@@ -43,6 +45,7 @@ use conns::Conns;
 use day::Day;
 use feed::Feed;
 use gaps::Gaps;
+use indicators::Indicators;
 use items::Items;
 use parked::Parked;
 use records::{Cause, Records};
@@ -51,6 +54,7 @@ use streams::Streams;
 use tier_b::TierB;
 
 pub(crate) use chains::{ended, legs, middle_window, source_leg, source_of};
+pub(crate) use indicators::{OwnerEvent, successor};
 pub(crate) use run::{Inputs, run};
 
 /// The owner's state. Its methods are spread over the modules by subject.
@@ -81,6 +85,7 @@ pub(crate) struct Owner {
     chains: Chains,
     items: Items,
     streams: Streams,
+    indicators: Indicators,
     parked: Parked,
     conns: Conns,
     feed: Feed,
@@ -104,6 +109,9 @@ pub(crate) struct Made {
     pub(crate) counters: Arc<Counters>,
     pub(crate) readiness: Arc<ArcSwap<Readiness>>,
     pub(crate) hub: UnboundedSender<HubCommand>,
+    /// Those who compute indicators.
+    pub(crate) indicators: UnboundedSender<OwnerEvent>,
+    pub(crate) era: Era,
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) book: Book,
     pub(crate) now: Now,
@@ -139,6 +147,7 @@ impl Owner {
             chains: Chains::default(),
             items: Items::default(),
             streams: Streams::default(),
+            indicators: Indicators::new(made.indicators, made.era),
             parked: Parked::default(),
             conns,
             feed: Feed::default(),
@@ -228,6 +237,11 @@ impl Owner {
                 let done = self.stream_unsubscribe(now, client, sub, ack);
                 answer(reply, done);
             }
+            Command::ClaimIndicator { leg, reply } => {
+                let done = self.claim_indicator(now, leg);
+                answer(reply, done);
+            }
+            Command::ReleaseIndicator { key } => self.release_indicator(now, master, key),
             Command::Status { reply } => answer(reply, Ok(self.status())),
             Command::Explain { key, reply } => answer(reply, Ok(self.explain(key))),
             Command::Active { reply } => answer(reply, Ok(self.active())),
@@ -350,7 +364,9 @@ impl Owner {
                 Effect::Unbind { slot, key } => {
                     self.table.unbind(key);
                     self.table.disarm(slot);
-                    self.table.remove_interest(slot, Interest::WAIT);
+                    self.table
+                        .remove_interest(slot, Interest::WAIT | Interest::BARS);
+                    self.indicators.unbound(now, key);
                     self.gap_forgotten(slot, key);
                     self.watch.forget(key);
                     self.record_slot(slot, None);
@@ -403,6 +419,7 @@ impl Owner {
             if self.holds.values().any(|held| held == key) {
                 self.wake_waiters(*key);
             }
+            self.listen(*key);
         }
         self.tell_hub(HubCommand::SlotsChanged(changed));
     }
@@ -417,12 +434,14 @@ impl Owner {
                 self.item_evicted(now, holder);
             }
             OwnerKind::Stream => self.stream_evicted(now, holder),
+            OwnerKind::Indicator => self.indicator_evicted(now, holder),
             OwnerKind::Request => {
                 if let Some(key) = self.holds.remove(&holder.id) {
                     self.rest_waiters(key);
                 }
             }
-            _ => {}
+            // Never evicted.
+            OwnerKind::TierB => {}
         }
     }
 

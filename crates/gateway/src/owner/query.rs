@@ -113,7 +113,10 @@ impl Owner {
                 (None, name, displaced)
             }
             OwnerKind::Request => (None, "a request that waits for a price".into(), &[]),
-            OwnerKind::Indicator => (None, "an indicator".into(), &[]),
+            OwnerKind::Indicator => match self.indicators_of(holder) {
+                Some((name, displaced)) => (None, name, displaced),
+                None => (None, "indicators".into(), &[]),
+            },
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) struct Causes {
     pub(super) waited: Arc<Cause>,
     pub(super) asked: Arc<Cause>,
     pub(super) streamed: Arc<Cause>,
+    pub(super) computed: Arc<Cause>,
     pub(super) configured: Arc<Cause>,
     pub(super) rolled: Arc<Cause>,
     pub(super) restored: Arc<Cause>,
@@ -64,6 +65,7 @@ impl Default for Causes {
             waited: asked("a request waits for its price"),
             asked: asked("asked for"),
             streamed: asked("a stream client's subscription"),
+            computed: asked("indicators are computed of it"),
             configured: asked("always on by configuration"),
             rolled: Cause::new(RollIn, RollOut, "the window moved with the price"),
             restored: Cause::new(Restore, Unsubscribe, "held before the restart"),
@@ -193,6 +195,8 @@ impl Owner {
         let made_room = format!("made room for {}", self.name(by));
         self.records.evicting = Some((holder, made_room.into()));
         let displaced = self.name(holder);
+        // It is gone by the time that what it held is noted.
+        self.records.named = Some((holder, Arc::clone(&displaced)));
         self.displaced(by, displaced, freed);
     }
 

@@ -20,7 +20,9 @@ pub(crate) struct Inputs {
     pub(crate) outcomes: UnboundedReceiver<Outcome>,
 }
 
-enum Input {
+/// One of them.
+#[derive(Debug)]
+pub(super) enum Input {
     Conn(ConnEvent),
     Notice(Notice),
     Tick(TickEvent),
@@ -127,7 +129,7 @@ impl Owner {
     }
 
     /// Takes one input; false when it is the last.
-    fn handle(&mut self, now: Now, input: Input) -> bool {
+    pub(super) fn handle(&mut self, now: Now, input: Input) -> bool {
         match input {
             Input::Conn(event) => self.handle_conn(now, &event),
             Input::Notice(notice) => self.handle_notice(now, notice),
@@ -160,7 +162,7 @@ impl Owner {
     }
 
     /// What follows every turn: time that passed, the journal's group, the wires.
-    fn finish_turn(&mut self, now: Now, link: &mut Link) {
+    pub(super) fn finish_turn(&mut self, now: Now, link: &mut Link) {
         if self
             .book
             .poll_timeout()

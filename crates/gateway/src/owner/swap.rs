@@ -5,8 +5,8 @@ use strikewire_store::Change;
 use strikewire_subscriptions::{Leg, Owner as Holder};
 use strikewire_types::{Expiry, InstrumentKey, Now, ist_date};
 
-use super::Owner;
 use super::items::Item;
+use super::{Owner, successor};
 use crate::ItemState;
 use crate::hub::HubCommand;
 use crate::item::Holding;
@@ -31,15 +31,13 @@ impl Owner {
         self.master
             .store(Arc::new(Master::new(number, Arc::clone(new))));
         self.desk.forget();
+        self.begin_era();
         let ladders = |id: LadderId| {
             new.successor_ladder(old.ladder_at(id))
                 .current()
                 .map(|ladder| ladder.id())
         };
-        let instruments = |key: InstrumentKey| {
-            let instrument = old.by_key(key)?;
-            new.successor(instrument).current().map(|it| it.key())
-        };
+        let instruments = |key: InstrumentKey| successor(&old, new, key);
 
         // Which contracts lie where, first; the book follows once, at the end.
         let gone_items = self.remaster_items(now, &old);
@@ -59,6 +57,7 @@ impl Owner {
             self.tell_hub(HubCommand::RemoveChain { chain });
         }
         self.remaster_streams(now, ladders, instruments);
+        self.remaster_indicators(now, &old);
         let (expired, vanished) = (
             Arc::clone(&self.records.causes.expired),
             Arc::clone(&self.records.causes.vanished),
@@ -83,6 +82,7 @@ impl Owner {
         self.record_swap(now, &old, &before);
         let rebound = self.rebind(&old);
         self.arm_all(now);
+        self.end_remaster(&old);
         self.show_streams(now);
         // Expiries that were not listed yesterday.
         self.start_tier_b(now);
@@ -101,6 +101,7 @@ impl Owner {
         let mut claims: Vec<(Holder, Vec<Leg>)> = self.stream_legs();
         claims.extend(self.tier_b_legs());
         claims.extend(self.item_legs());
+        claims.extend(self.indicator_legs());
         let cause = Arc::clone(&self.records.causes.repointed);
         for (holder, legs) in claims {
             self.change(&cause, |book, effects| {

@@ -8,6 +8,7 @@ mod dry_run;
 mod durable;
 mod feed;
 mod flows;
+mod indicators;
 mod ledger;
 mod play;
 mod recovery;

@@ -19,8 +19,8 @@ use strikewire_gateway::types::{
     Clock, ClockSpec, ConnId, Epoch, ExchangeTime, InstrumentKey, Mode, Price, Segment, Tier, Utc,
 };
 use strikewire_gateway::{
-    Added, ChainRequest, Config, Gateway, Inbox, ItemFilter, ItemRequest, List, Parts, Setup,
-    StreamChainRequest, StreamLimits,
+    Added, ChainRequest, Config, Gateway, Inbox, ItemFilter, ItemRequest, LeaseSetup, List, Parts,
+    Setup, StreamChainRequest, StreamLimits,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
@@ -393,6 +393,7 @@ impl Run {
             owner,
             hub,
             desk,
+            indicators,
         } = strikewire_gateway::build(Setup {
             config: self.config,
             registry: self.master,
@@ -403,6 +404,7 @@ impl Run {
             recovered: self.ledger.recovered(),
             journal: self.ledger.journal(),
             audit: None,
+            leases: LeaseSetup::default(),
         })
         .unwrap();
         LocalSet::new()
@@ -411,12 +413,14 @@ impl Run {
                 let owner = tokio::task::spawn_local(owner);
                 let hub = tokio::task::spawn_local(hub);
                 let desk = tokio::task::spawn_local(desk);
+                let indicators = tokio::task::spawn_local(indicators);
                 test(gateway.clone()).await;
                 gateway.stop().await;
                 owner.await.unwrap();
                 feed.await.unwrap().unwrap();
                 hub.await.unwrap();
                 desk.await.unwrap();
+                indicators.await.unwrap();
             })
             .await;
     }

@@ -1,0 +1,5 @@
+mod truth;
+mod world;
+
+mod model;
+mod single;

@@ -1,0 +1,5 @@
+mod fake;
+mod races;
+mod shared;
+mod single;
+mod values;
