@@ -1,5 +1,6 @@
 //! Who asks, and what they may.
 
+mod across;
 mod gate;
 mod limits;
 pub(crate) mod login;
@@ -16,7 +17,9 @@ use arc_swap::ArcSwap;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use metrics::{Counter, Gauge, counter, gauge};
+use strikewire_gateway::leases::LoginSessions;
 use strikewire_gateway::store::{self, KeyRecord, Reader};
+use strikewire_gateway::types::Mono;
 use tokio::time::Instant;
 
 use crate::settings::Rates;
@@ -140,6 +143,8 @@ pub struct Access {
     reading: tokio::sync::Mutex<Option<Instant>>,
     limits: Limits,
     sessions: Sessions,
+    /// Those of all nodes, where they share a Redis.
+    shared: Option<LoginSessions>,
     meters: Meters,
 }
 
@@ -156,6 +161,15 @@ impl Access {
         Self {
             source: Some(source),
             ..Self::default()
+        }
+    }
+
+    /// With sessions that hold on every node that shares them.
+    #[must_use]
+    pub fn with_shared_sessions(self, shared: LoginSessions) -> Self {
+        Self {
+            shared: Some(shared),
+            ..self
         }
     }
 
@@ -324,12 +338,17 @@ impl Access {
     }
 
     /// Lets go of what has ended or is not needed to limit anybody; the sessions that ended
-    /// since the last call. To be called every few seconds.
-    pub fn sweep(&self, now: strikewire_gateway::types::Mono, idle: Duration) -> Vec<Ended> {
+    /// since the last call, whose indicators are to be let go. One that is in use on another
+    /// node has not ended. To be called every few seconds.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: sessions that ended are told once.
+    pub async fn sweep(&self, now: Mono, idle: Duration) -> Vec<Ended> {
         self.limits.sweep();
         let ended = self.sessions.expire(now, idle);
         self.meters.sessions.set(self.sessions.len() as f64);
-        ended
+        self.without_those_in_use(ended, idle).await
     }
 }
 

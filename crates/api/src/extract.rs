@@ -123,17 +123,30 @@ pub(crate) fn fields<T: Fields>(value: Value) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();
-        let missing = message
-            .strip_prefix("missing field `")
-            .and_then(|rest| rest.split('`').next());
-        match missing {
-            Some(field) => {
-                Problem::new(Code::MissingField, format!("the field {field} is missing"))
-                    .field(field)
+        // The part of the body that it is about; the path of a field may end with its name.
+        let within = |problem: Problem, field: &str| {
+            let part = path.strip_suffix(field).unwrap_or(&path);
+            match part.trim_end_matches('.') {
+                "" => problem,
+                part => problem.within(part),
             }
-            None => Problem::new(Code::InvalidValue, format!("{path}: {message}")).field(path),
+        };
+        if let Some(field) = quoted(&message, "missing field `") {
+            let detail = format!("the field {field} is missing");
+            return within(Problem::new(Code::MissingField, detail).field(field), field);
         }
+        if let Some(field) = quoted(&message, "unknown field `") {
+            let (_, known) = message.split_once("expected ").unwrap_or_default();
+            let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+            return within(unknown_field(field, &known), field);
+        }
+        Problem::new(Code::InvalidValue, format!("{path}: {message}")).field(path)
     })
+}
+
+/// What a message has in backquotes after its beginning.
+fn quoted<'m>(message: &'m str, beginning: &str) -> Option<&'m str> {
+    message.strip_prefix(beginning)?.split('`').next()
 }
 
 fn unknown_field(name: &str, known: &[&str]) -> Problem {
@@ -151,15 +164,15 @@ fn unknown_field(name: &str, known: &[&str]) -> Problem {
     .choices(choices.into_iter().map(str::to_owned).collect())
 }
 
-/// The one variable segment of a path, decoded.
+/// The variable segments of a path, decoded: one text, or several.
 #[derive(Debug)]
-pub(crate) struct PathText(pub(crate) String);
+pub(crate) struct PathText<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathText {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathText<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Path::<String>::from_request_parts(parts, state)
+        Path::<T>::from_request_parts(parts, state)
             .await
             .map(|Path(text)| Self(text))
             .map_err(|rejection| Problem::new(Code::InvalidValue, rejection.body_text()))
@@ -332,7 +345,10 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::{AddRequest, InvalidateRequest, RemoveRequest, SubscribeRequest};
+    use crate::model::{
+        AddRequest, HeartbeatRequest, IndicatorsRequest, InvalidateRequest, RemoveRequest,
+        SubscribeRequest,
+    };
 
     /// Any JSON, a few levels deep.
     pub(crate) fn json_value() -> impl Strategy<Value = Value> {
@@ -506,6 +522,10 @@ pub(crate) mod tests {
             let _ = fields::<InvalidateRequest>(value.clone());
             let _ = fields::<AddRequest>(value.clone());
             let _ = fields::<SubscribeRequest>(value.clone());
+            let _ = fields::<IndicatorsRequest>(value.clone());
+            let _ = fields::<HeartbeatRequest>(value.clone());
+            let part = json!({"session_id": "a", "subscriptions": [value]});
+            let _ = fields::<HeartbeatRequest>(part);
             let _ = fields::<RemoveRequest>(value);
         }
 

@@ -133,7 +133,7 @@ fn show_feed(gateway: &Gateway) {
 }
 
 fn show_day(gateway: &Gateway) {
-    let readiness = gateway.readiness();
+    let readiness = crate::rest::readiness(gateway);
     gauge!("strikewire_ready").set(one_if(readiness.status != "starting"));
     for code in table::READINESS {
         let said = readiness.reasons.iter().any(|reason| reason.code == *code);

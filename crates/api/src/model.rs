@@ -1,6 +1,7 @@
 //! The bodies of requests and answers.
 
 mod answer;
+mod indicator;
 mod quote;
 mod request;
 mod stream;
@@ -12,9 +13,15 @@ pub use answer::{
     QuotesAnswer, RebalanceAnswer, RemoveAnswer, SearchAnswer, SubscriptionAnswer,
     SubscriptionView, UnsubscribeAnswer, Warning, WatchlistAnswer,
 };
+pub use indicator::{
+    ActiveIndicators, CatalogAnswer, HeartbeatAnswer, HeartbeatItem, HeartbeatRequest,
+    HeartbeatResult, IndicatorName, IndicatorTotals, IndicatorsRequest, SubscribedAnswer,
+    SubscribedIndicator, UnsubscribedAnswer, UnsubscribedIndicator,
+};
 pub use quote::{DepthView, QuoteView};
 pub use request::{AddRequest, InvalidateRequest, PlanRequest, RemoveRequest, SubscribeRequest};
 pub(crate) use request::{instrument_type, user_id, user_id_schema};
 pub use stream::{
-    ChainFields, MessageId, StreamClientMessage, StreamServerMessage, Subscribe, TickView,
+    ChainFields, MessageId, StreamClientMessage, StreamIndicator, StreamLease, StreamServerMessage,
+    Subscribe, TickView,
 };

@@ -30,7 +30,7 @@ or by `SEGMENT:SECURITY_ID`. Fields may be added to answers at any time.
 Every error is a problem document (RFC 9457) with a stable `code`. Where keys are on, send \
 `Authorization: Bearer KEY`.";
 
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     (
         "watchlist",
         "What a user wants, until the end of the trading day.",
@@ -43,6 +43,10 @@ const TAGS: [(&str, &str); 11] = [
         "What is subscribed at the broker, and for whom.",
     ),
     ("instruments", "What is listed."),
+    (
+        "indicators",
+        "Technical indicators, computed once for all who hold them.",
+    ),
     ("auth", "Sessions."),
     (
         "admin",

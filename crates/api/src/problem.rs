@@ -12,6 +12,8 @@ use strikewire_gateway::subscriptions::Refusal;
 use strikewire_gateway::{Error, InstrumentType};
 use utoipa::ToSchema;
 
+use crate::rest::indicators::TIMEFRAMES;
+
 pub use code::Code;
 
 /// What went wrong, as RFC 9457 has it. The request id is added on the way out.
@@ -167,8 +169,22 @@ impl From<Error> for Problem {
             Error::NotDurable { .. } => problem(Code::NotDurable),
             Error::ForcedTooSoon { .. } => problem(Code::ForcedTooSoon),
             Error::NoSuchSubscription { .. } => problem(Code::UnknownSubscription).field("sub"),
-            Error::TooManySubscriptions { .. } => problem(Code::LimitExceeded),
+            Error::TooManySubscriptions { .. } | Error::TooManyIndicators { .. } => {
+                problem(Code::LimitExceeded)
+            }
             Error::TooManyContracts { .. } => problem(Code::LimitExceeded).field("conflate_ms"),
+            Error::UnknownTimeframe { .. } => problem(Code::UnknownTimeframe)
+                .field("timeframe")
+                .choices(TIMEFRAMES.iter().map(ToString::to_string).collect()),
+            Error::UnknownIndicator { choices, .. } => problem(Code::UnknownIndicator)
+                .field("indicator_id")
+                .choices(choices),
+            Error::IndicatorParameter { .. } => {
+                problem(Code::InvalidIndicator).field("indicator_id")
+            }
+            Error::TooManyKeys { .. } => problem(Code::CapacityExhausted),
+            Error::NotComputed { .. } => problem(Code::NotComputed),
+            Error::NoValue { .. } => problem(Code::NoValue),
             Error::Stopping => problem(Code::NotReady),
             _ => problem(Code::Internal),
         }

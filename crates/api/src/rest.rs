@@ -1,5 +1,6 @@
 pub(crate) mod admin;
 pub(crate) mod chain;
+pub(crate) mod indicators;
 pub(crate) mod plan;
 pub(crate) mod quotes;
 pub(crate) mod subscriptions;
@@ -14,7 +15,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use strikewire_gateway::registry::{Expiring, Kind, OtherExchange, SearchFilter};
 use strikewire_gateway::types::{Exchange, Segment, Tier};
-use strikewire_gateway::{Added, ItemFilter, ItemRequest, List, Readiness};
+use strikewire_gateway::{Added, Gateway, ItemFilter, ItemRequest, List, Readiness, Reason};
 
 use crate::extract::{self, Body, Params, PathText};
 use crate::model::{
@@ -328,7 +329,7 @@ pub(crate) async fn healthz() -> &'static str {
     ),
 )]
 pub(crate) async fn readyz(State(api): State<Api>) -> Response {
-    let mut readiness = (*api.gateway.readiness()).clone();
+    let mut readiness = readiness(&api.gateway);
     readiness.reasons.extend(api.notes.iter().cloned());
     let status = if readiness.status == "starting" {
         StatusCode::SERVICE_UNAVAILABLE
@@ -336,6 +337,25 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Response {
         StatusCode::OK
     };
     (status, Json(readiness)).into_response()
+}
+
+/// How the gateway does its job: what the owner of the book says, and whether leases are
+/// shared with other nodes as they should be.
+pub(crate) fn readiness(gateway: &Gateway) -> Readiness {
+    let mut readiness = (*gateway.readiness()).clone();
+    let indicators = gateway.indicators();
+    if let Some(detail) = indicators.degraded() {
+        if readiness.status == "ready" {
+            readiness.status = "degraded";
+        }
+        let now = || gateway.clock().now().utc;
+        readiness.reasons.push(Reason {
+            code: "redis_down",
+            detail,
+            since: indicators.degraded_since().unwrap_or_else(now),
+        });
+    }
+    readiness
 }
 
 /// Metrics for Prometheus

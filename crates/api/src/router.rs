@@ -29,7 +29,7 @@ pub(crate) use cors::origin_allowed;
 use crate::access::{authenticate, login};
 use crate::extract::BodyLimit;
 use crate::metrics::measure;
-use crate::rest::{self, admin, plan, quotes, subscriptions};
+use crate::rest::{self, admin, indicators, plan, quotes, subscriptions};
 use crate::stream::Seats;
 use crate::{Access, Code, Control, Metrics, Problem, Settings, docs, openapi, problem};
 
@@ -184,10 +184,21 @@ const HOLD: &[Code] = &[
     Code::NotDurable,
 ];
 
+/// Problems of naming indicators.
+const INDICATOR: &[Code] = &[
+    Code::UnknownTimeframe,
+    Code::UnknownIndicator,
+    Code::InvalidIndicator,
+    Code::ExpiryEnded,
+];
+
 /// All routes and their description, which come from the same place and so agree.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     let plan = routes!(plan::plan);
     let plan = (plan.0, plan.1, plan.2.layer(body_limit(plan::BODY_LIMIT)));
+    let heartbeat = routes!(indicators::heartbeat);
+    let heartbeat_limit = body_limit(indicators::HEARTBEAT_BODY);
+    let heartbeat = (heartbeat.0, heartbeat.1, heartbeat.2.layer(heartbeat_limit));
     let add: &[&[Code]] = &[ANY, BODY, LOOKUP, CHAIN, ITEM, HOLD];
     let subscribe: &[&[Code]] = &[ANY, BODY, LOOKUP, CHAIN, ITEM, HOLD, &[Code::ForcedTooSoon]];
     let read: &[&[Code]] = &[
@@ -258,6 +269,40 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(with(
             routes!(admin::audit),
             &[ANY, QUERY, &[Code::StoreUnavailable]],
+        ))
+        .routes(with(
+            routes!(indicators::subscribe),
+            &[
+                ANY,
+                BODY,
+                LOOKUP,
+                INDICATOR,
+                &[
+                    Code::UnknownSession,
+                    Code::LimitExceeded,
+                    Code::CapacityExhausted,
+                ],
+            ],
+        ))
+        .routes(with(
+            routes!(indicators::unsubscribe),
+            &[ANY, BODY, LOOKUP, INDICATOR, &[Code::UnknownSession]],
+        ))
+        .routes(with(heartbeat, &[ANY, BODY, &[Code::UnknownSession]]))
+        .routes(with(
+            routes!(indicators::active),
+            &[ANY, QUERY, LOOKUP, &[Code::UnknownTimeframe]],
+        ))
+        .routes(with(routes!(indicators::totals), &[ANY]))
+        .routes(tagged(with(routes!(indicators::catalog), &[ANY])))
+        .routes(with(
+            routes!(indicators::value),
+            &[
+                ANY,
+                LOOKUP,
+                INDICATOR,
+                &[Code::InvalidValue, Code::NotComputed, Code::NoValue],
+            ],
         ))
         .routes(with(routes!(login::login), &[ANY, BODY]))
         .routes(with(

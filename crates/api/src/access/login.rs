@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use strikewire_gateway::types::Utc;
 use utoipa::ToSchema;
 
-use super::sessions::{self, Sessions};
+use super::across::check_id;
+use super::sessions;
 use crate::extract::{Body, Fields};
 use crate::model::{user_id, user_id_schema};
-use crate::{Api, Caller, Code, Problem};
+use crate::{Api, Caller, Problem};
 
 /// Begins a session.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -66,7 +67,7 @@ pub struct Logout {
     /// `ok`.
     #[schema(value_type = String, example = "ok")]
     pub status: &'static str,
-    /// Indicators that the session held and that were let go.
+    /// Indicators that the session held, and that it let go.
     pub released: usize,
 }
 
@@ -85,11 +86,12 @@ pub(crate) async fn login(
 ) -> Result<Json<Login>, Problem> {
     let user = caller.user_id(body.user_id)?;
     let now = api.gateway.clock().now();
-    let session_id = api.access.sessions().begin(user, now.mono)?;
+    let idle = api.settings.load().http.session_idle;
+    let session_id = api.access.begin_session(user, now.mono, idle).await?;
     Ok(Json(Login {
         session_id: session_id.to_string(),
         user_id: user,
-        expires_at: now.utc + api.settings.load().http.session_idle,
+        expires_at: now.utc + idle,
     }))
 }
 
@@ -107,22 +109,23 @@ pub(crate) async fn logout(
     Body(body): Body<LogoutRequest>,
 ) -> Result<Json<Logout>, Problem> {
     let id = body.session_id.as_str();
-    if !Sessions::is_id(id) {
-        let detail = "a session_id is 1 to 128 of the letters A-Z, a-z, 0-9, '.', '_' and '-'";
-        return Err(Problem::new(Code::InvalidValue, detail).field("session_id"));
-    }
-    let sessions = api.access.sessions();
-    match sessions.user_of(id) {
+    check_id(id)?;
+    let has_key = caller.user().is_some();
+    let user = match api.access.session_owner(id).await {
         Some(user) if !caller.may_touch(user) => return Err(sessions::another()),
-        Some(_) => {
-            sessions.end(id);
+        Some(user) => {
+            let idle = api.settings.load().http.session_idle;
+            api.access.end_session(id, idle).await;
+            // Without keys others may have held something by its name.
+            has_key.then_some(user)
         }
-        // Without keys a session need not have begun here.
-        None if !api.access.keys_on() => {}
+        // Without keys a session need not have begun by a login.
+        None if !has_key => None,
         None => return Err(sessions::unknown()),
-    }
+    };
+    let released = api.gateway.indicators().release_session(id, user).await?;
     Ok(Json(Logout {
         status: "ok",
-        released: 0,
+        released,
     }))
 }

@@ -24,9 +24,11 @@ pub struct Ended {
     pub session_id: Arc<str>,
     /// Whose it was.
     pub user: u64,
+    /// Whether it had to go because there were too many; else nobody used it.
+    pub displaced: bool,
 }
 
-/// The sessions under way. They do not outlive the process.
+/// The sessions under way that this node knows.
 #[derive(Debug, Default)]
 pub struct Sessions {
     // Several indexes that change together: one lock, held for a few look-ups.
@@ -74,14 +76,19 @@ impl Sessions {
         Ok(session_id)
     }
 
-    /// Counts as a use of the session.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such session, or it was not used for `idle`; when it is another
-    /// user's.
-    pub fn touch(&self, id: &str, user: u64, now: Mono, idle: Duration) -> Result<(), Problem> {
-        self.table.lock().touch(id, user, now, idle)
+    /// Counts as a use of the session; whose it is. Absent: there is no such session, or it
+    /// was not used for `idle`.
+    pub fn touch(&self, id: &str, now: Mono, idle: Duration) -> Option<u64> {
+        self.table.lock().touch(id, now, idle)
+    }
+
+    /// Takes note of a session that began elsewhere.
+    pub(super) fn take_over(&self, id: &str, user: u64, now: Mono) {
+        let mut table = self.table.lock();
+        // It may have been twice at once.
+        if !table.sessions.contains_key(id) {
+            table.begin(id.into(), user, now);
+        }
     }
 
     /// Whose session it is; absent: there is none.
@@ -126,7 +133,10 @@ impl Table {
         };
         if let Some(id) = oldest.and_then(|age| self.by_age.get(age)).cloned() {
             let ended = self.remove(&id);
-            self.displaced.extend(ended);
+            self.displaced.extend(ended.map(|ended| Ended {
+                displaced: true,
+                ..ended
+            }));
         }
         let age = self.age(now);
         self.by_age.insert(age, Arc::clone(&id));
@@ -134,15 +144,12 @@ impl Table {
         self.sessions.insert(id, Session { user, age });
     }
 
-    fn touch(&mut self, id: &str, user: u64, now: Mono, idle: Duration) -> Result<(), Problem> {
-        let found = self.sessions.get_key_value(id);
-        let Some((id, session)) = found.filter(|(_, it)| now.since(it.age.0) < idle) else {
-            return Err(unknown());
-        };
-        if session.user != user {
-            return Err(another());
-        }
-        let (id, old) = (Arc::clone(id), session.age);
+    fn touch(&mut self, id: &str, now: Mono, idle: Duration) -> Option<u64> {
+        let (id, session) = self
+            .sessions
+            .get_key_value(id)
+            .filter(|(_, it)| now.since(it.age.0) < idle)?;
+        let (id, old, user) = (Arc::clone(id), session.age, session.user);
         let age = self.age(now);
         self.by_age.remove(&old);
         self.by_age.insert(age, Arc::clone(&id));
@@ -150,7 +157,7 @@ impl Table {
         of_user.remove(&old);
         of_user.insert(age);
         self.sessions.insert(id, Session { user, age });
-        Ok(())
+        Some(user)
     }
 
     fn remove(&mut self, id: &str) -> Option<Ended> {
@@ -162,7 +169,11 @@ impl Table {
                 self.by_user.remove(&user);
             }
         }
-        Some(Ended { session_id, user })
+        Some(Ended {
+            session_id,
+            user,
+            displaced: false,
+        })
     }
 
     fn expire(&mut self, now: Mono, idle: Duration) -> Vec<Ended> {
@@ -206,10 +217,6 @@ mod tests {
         Mono::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn code(result: Result<(), Problem>) -> Option<Code> {
-        result.err().map(|problem| problem.code)
-    }
-
     #[test]
     fn a_session_lasts_as_long_as_it_is_used() {
         let sessions = Sessions::default();
@@ -217,15 +224,15 @@ mod tests {
         let id = &*begun;
         assert!(Sessions::is_id(id), "{id}");
         assert_eq!(id.len(), 32);
-        assert_eq!(code(sessions.touch(id, 7, at(99), IDLE)), None);
-        assert_eq!(code(sessions.touch(id, 7, at(198), IDLE)), None);
+        assert_eq!(sessions.touch(id, at(99), IDLE), Some(7));
+        assert_eq!(sessions.touch(id, at(198), IDLE), Some(7));
         assert_eq!(sessions.expire(at(297), IDLE), []);
         // Idle for long enough, though nobody has swept.
-        let late = sessions.touch(id, 7, at(298), IDLE);
-        assert_eq!(code(late), Some(Code::UnknownSession));
+        assert_eq!(sessions.touch(id, at(298), IDLE), None);
         let ended = Ended {
             session_id: Arc::clone(&begun),
             user: 7,
+            displaced: false,
         };
         assert_eq!(sessions.expire(at(298), IDLE), [ended]);
         assert_eq!(sessions.expire(at(298), IDLE), []);
@@ -238,17 +245,11 @@ mod tests {
         let id = sessions.begin(7, at(0)).unwrap();
         let other = sessions.begin(7, at(0)).unwrap();
         assert_ne!(id, other);
-        assert_eq!(
-            code(sessions.touch(&id, 8, at(1), IDLE)),
-            Some(Code::Forbidden)
-        );
         assert_eq!(sessions.user_of(&id), Some(7));
         assert!(sessions.end(&id));
         assert!(!sessions.end(&id));
-        assert_eq!(
-            code(sessions.touch(&id, 7, at(1), IDLE)),
-            Some(Code::UnknownSession)
-        );
+        assert_eq!(sessions.touch(&id, at(1), IDLE), None);
+        assert_eq!(sessions.user_of(&id), None);
         assert_eq!(sessions.len(), 1);
     }
 
@@ -261,12 +262,13 @@ mod tests {
         for _ in 2..PER_USER {
             sessions.begin(7, at(1)).unwrap();
         }
-        sessions.touch(&first, 7, at(2), IDLE).unwrap();
+        sessions.touch(&first, at(2), IDLE).unwrap();
         assert_eq!(sessions.expire(at(3), IDLE), []);
         sessions.begin(7, at(4)).unwrap();
         let ended = sessions.expire(at(4), IDLE);
         assert_eq!(ended.len(), 1);
         assert_eq!(ended[0].session_id, second);
+        assert!(ended[0].displaced);
         assert_eq!(sessions.len(), PER_USER + 1);
         assert_eq!(sessions.user_of(&others), Some(8));
     }
@@ -286,7 +288,8 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Begin(u64),
-        Touch(usize, u64),
+        Touch(usize),
+        TakeOver(usize, u64),
         End(usize),
         Expire,
         Pass(u64),
@@ -295,7 +298,8 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0..4_u64).prop_map(Step::Begin),
-            (0..20_usize, 0..4_u64).prop_map(|(which, user)| Step::Touch(which, user)),
+            (0..20_usize).prop_map(Step::Touch),
+            (0..20_usize, 0..4_u64).prop_map(|(which, user)| Step::TakeOver(which, user)),
             (0..20_usize).prop_map(Step::End),
             Just(Step::Expire),
             (0..60_u64).prop_map(Step::Pass),
@@ -317,18 +321,21 @@ mod tests {
                         all.push(Arc::clone(&id));
                         model.push((id, user, now));
                     }
-                    Step::Touch(which, user) => {
+                    Step::Touch(which) => {
                         let Some(id) = all.get(which) else { continue };
                         let found = model.iter_mut().find(|(it, _, used)| it == id && now - *used < 100);
-                        let expected = match found {
-                            None => Some(Code::UnknownSession),
-                            Some((_, owner, _)) if *owner != user => Some(Code::Forbidden),
-                            Some((_, _, used)) => {
-                                *used = now;
-                                None
-                            }
-                        };
-                        prop_assert_eq!(code(sessions.touch(id, user, at(now), IDLE)), expected);
+                        let expected = found.map(|(_, owner, used)| {
+                            *used = now;
+                            *owner
+                        });
+                        prop_assert_eq!(sessions.touch(id, at(now), IDLE), expected);
+                    }
+                    Step::TakeOver(which, user) => {
+                        let Some(id) = all.get(which) else { continue };
+                        sessions.take_over(id, user, at(now));
+                        if !model.iter().any(|(it, ..)| it == id) {
+                            model.push((Arc::clone(id), user, now));
+                        }
                     }
                     Step::End(which) => {
                         let Some(id) = all.get(which) else { continue };

@@ -44,6 +44,12 @@ pub(super) const STAGE: &[f64] = &[
     5.0,
 ];
 
+/// From 50 µs to 2.5 s, for calls within a network.
+pub(super) const CALL: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5,
+];
+
 /// From 10 µs to 10 s, ten a decade up to a tenth of a second.
 pub(super) const REQUEST: &[f64] = &[
     0.000_01,

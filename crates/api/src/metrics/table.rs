@@ -2,7 +2,7 @@
 //! this, and tests hold what a running server exposes, the alerts and the dashboard
 //! against it.
 
-use super::buckets::{COMMIT, FLUSH, REQUEST, STAGE};
+use super::buckets::{CALL, COMMIT, FLUSH, REQUEST, STAGE};
 use super::metric::{Label, Metric, counter, described, gauge, these, times};
 
 const CONNECTION: Label = described(
@@ -25,6 +25,36 @@ const CLASS: Label = these(
     ],
 );
 
+const SYMBOL: Label = described(
+    "symbol",
+    "tokens of instruments, the first 100 of this run; all others are `other`",
+);
+
+const TIMEFRAME: Label = described(
+    "timeframe",
+    "`5min` and such, the first 20 of this run; all others are `other`",
+);
+
+/// What Redis is asked.
+const REDIS_CALLS: &[&str] = &[
+    "subscribe",
+    "unsubscribe",
+    "heartbeat",
+    "release",
+    "sweep",
+    "alive",
+    "record",
+    "active",
+    "totals",
+    "values",
+    "session",
+];
+
+const INDICATOR: Label = described(
+    "indicator",
+    "`RSI_14` and such, the first 100 of this run; all others are `other`",
+);
+
 /// The codes that `/readyz` gives as reasons.
 pub(super) const READINESS: &[&str] = &[
     "broker_connecting",
@@ -37,6 +67,7 @@ pub(super) const READINESS: &[&str] = &[
     "token_expired",
     "connects_held",
     "store_failing",
+    "redis_down",
     "stale_instruments",
 ];
 
@@ -297,7 +328,7 @@ pub const METRICS: &[Metric] = &[
         "Calls to the broker's REST interface",
     )
     .by(&[
-        these("call", &["quotes"]),
+        these("call", &["quotes", "candles"]),
         these(
             "outcome",
             &[
@@ -443,6 +474,121 @@ pub const METRICS: &[Metric] = &[
     )
     .by(&[these("class", &["0", "100", "250", "500", "1000"])])
     .act("p99 far above the class's window: the server's cores are busy"),
+    // Indicators.
+    counter(
+        "indicator_subscriptions_total",
+        "times",
+        "Indicators that a session began to hold at this node",
+    )
+    .by(&[SYMBOL, TIMEFRAME, INDICATOR])
+    .later(),
+    gauge(
+        "indicator_active_subscriptions",
+        "subscriptions",
+        "Sessions that hold indicators at this node, each indicator of each session counted",
+    )
+    .by(&[SYMBOL, TIMEFRAME])
+    .later(),
+    counter(
+        "indicator_cleanup_runs_total",
+        "runs",
+        "How often those were looked for that nobody says are in use",
+    )
+    .act("standing still: sessions that vanished keep indicators alive; restart, and report it"),
+    gauge(
+        "strikewire_indicator_keys",
+        "indicators",
+        "Indicators that this node computes: each symbol, timeframe and id once",
+    )
+    .act("near `indicators.max_keys`: raise it, or ask who needs so many (`indicators/active`)"),
+    gauge(
+        "strikewire_indicator_subscribers",
+        "sessions",
+        "Sessions that hold something at this node",
+    ),
+    counter(
+        "strikewire_indicator_expired_total",
+        "subscriptions",
+        "Indicators that were let go because nobody said any more that they are in use",
+    )
+    .act("rising steadily: front ends that do not unsubscribe, or send no heartbeats"),
+    counter(
+        "strikewire_indicator_adopted_total",
+        "subscriptions",
+        "Indicators that a session held at another node, and that it goes on with at this one",
+    )
+    .act("many at once: another node is gone"),
+    counter(
+        "strikewire_indicator_reconciled_total",
+        "subscriptions",
+        "Leases that were told to Redis again, or taken back, after it had been away",
+    )
+    .act("see why Redis was away"),
+    counter(
+        "strikewire_indicator_updates_total",
+        "values",
+        "Values that were computed and given out",
+    ),
+    counter(
+        "strikewire_indicator_bars_total",
+        "bars",
+        "Bars of a minute, by what they were: final, the state of one that is forming, or \
+         final with a gap in it",
+    )
+    .by(&[these("kind", &["final", "forming", "incomplete"])])
+    .act("incomplete: see the gaps of the feed; they are repaired from the broker's candles"),
+    counter(
+        "strikewire_indicator_late_ticks_total",
+        "ticks",
+        "Ticks that came after their bar was closed",
+    )
+    .act("many: the broker is late, or the machine's clock is fast; see `indicators.grace_ms`"),
+    counter(
+        "strikewire_indicator_out_of_session_ticks_total",
+        "ticks",
+        "Ticks that the exchange dates outside of its sessions, and that belong to no bar",
+    )
+    .act("many while a market is open: the calendar does not know the session"),
+    counter(
+        "strikewire_indicator_warmups_total",
+        "times",
+        "Computations that began with the broker's candles, by what came of it",
+    )
+    .by(&[these("result", &["done", "failed"])])
+    .act("failed: values are not warm until enough bars have passed; see the log for what the broker said"),
+    counter(
+        "strikewire_indicator_repairs_total",
+        "times",
+        "Bars with gaps that were asked of the broker again, by what came of it",
+    )
+    .by(&[these("result", &["done", "failed"])])
+    .act("failed: values may differ a little from those of others; see the log"),
+    gauge(
+        "strikewire_redis_up",
+        "1",
+        "Whether Redis answers; 0 also where none is configured",
+    )
+    .act("0 with a Redis: see `redis_down` in docs/OPERATIONS.md"),
+    counter(
+        "strikewire_redis_connects_total",
+        "times",
+        "Connections that were made to Redis",
+    )
+    .act("rising: Redis or the network to it does not last"),
+    counter(
+        "strikewire_redis_errors_total",
+        "calls",
+        "Calls of Redis that failed, by why",
+    )
+    .by(&[these("kind", &["connect", "timeout", "closed", "server"])])
+    .act("as above; server: Redis refuses what it is asked, the log says why"),
+    times(
+        "strikewire_redis_seconds",
+        CALL,
+        "How long calls of Redis took, by what was asked",
+    )
+    .by(&[these("op", REDIS_CALLS)])
+    .act("p99 near `redis.timeout_ms`: Redis or the network to it is busy"),
     // REST and whoever asks.
     times(
         "strikewire_http_request_seconds",

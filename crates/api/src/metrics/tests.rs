@@ -85,7 +85,7 @@ fn names_are_what_prometheus_asks_for() {
             "{name}"
         );
         assert!(
-            name.starts_with("strikewire_") || name.starts_with("process_"),
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix)),
             "{name}"
         );
         let is_counter = metric.kind == Kind::Counter;
@@ -166,6 +166,9 @@ fn what_is_counted_is_in_the_table_and_the_other_way_round() {
     assert!(unused.is_empty(), "nobody counts {unused:?}");
 }
 
+/// What names begin with. Those of indicators are used by other programs too.
+const PREFIXES: [&str; 3] = ["strikewire_", "process_", "indicator_"];
+
 /// A use of a metric in a query: its name, and the labels that stand in braces after it.
 type Use = (String, Vec<(String, String)>);
 
@@ -179,7 +182,7 @@ fn uses(query: &str) -> Vec<Use> {
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         rest = after;
-        if !word.starts_with("strikewire_") && !word.starts_with("process_") {
+        if !PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
             continue;
         }
         let mut labels = Vec::new();

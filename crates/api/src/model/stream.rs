@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use strikewire_gateway::IndicatorValue;
 use strikewire_gateway::chain::ChainView;
 use strikewire_gateway::types::{Exchange, InstrumentKey, Mode, Utc};
 use utoipa::ToSchema;
 
-use super::QuoteView;
+use super::{HeartbeatResult, QuoteView, user_id_schema};
 use crate::Code;
 use crate::problem::{Quota, Room};
 
@@ -23,7 +24,7 @@ pub enum StreamClientMessage {
         /// The API key.
         key: String,
     },
-    /// Subscribes ticks or a chain.
+    /// Subscribes ticks, a chain or indicators.
     Subscribe(Subscribe),
     /// Ends a subscription.
     Unsubscribe {
@@ -32,15 +33,19 @@ pub enum StreamClientMessage {
         /// Which one, as its `ack` said.
         sub: u64,
     },
-    /// Asks for a sign of life, and keeps indicators alive.
+    /// Asks for a sign of life, and keeps indicators alive: to be sent every 30 s.
     Ping {
         /// Echoed by the answer.
         id: Option<MessageId>,
-        /// The session that the indicators belong to.
+        /// The user, an integer or a text of one. Absent: the key's.
+        #[schema(schema_with = user_id_schema, required = false)]
+        user_id: Option<u64>,
+        /// A session that is in use; that of `subscriptions`, if there are any.
         session_id: Option<String>,
-        /// Which indicators; absent: all of this socket's.
-        #[schema(value_type = Option<Vec<Object>>)]
-        subscriptions: Option<Vec<Value>>,
+        /// Which indicators, whoever subscribed them for the session; absent: all of this
+        /// socket's.
+        #[schema(max_items = 1000)]
+        subscriptions: Option<Vec<StreamIndicator>>,
     },
     /// Goes on with a chain where an earlier socket was.
     Resume {
@@ -93,6 +98,32 @@ pub enum Subscribe {
         #[serde(flatten)]
         chain: ChainFields,
     },
+    /// Technical indicators, for a session.
+    Indicators {
+        /// Echoed by the answer.
+        id: Option<MessageId>,
+        /// The user, an integer or a text of one. Absent: the key's; without keys the one
+        /// that has logged in with the session, or 0.
+        #[schema(schema_with = user_id_schema, required = false)]
+        user_id: Option<u64>,
+        /// The session that holds them. With keys: one that `auth/login` has begun.
+        #[schema(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._-]+$")]
+        session_id: String,
+        /// Which ones; a mistake in one fails the whole.
+        #[schema(min_items = 1, max_items = 100)]
+        subscriptions: Vec<StreamIndicator>,
+    },
+}
+
+/// An indicator of an instrument.
+#[derive(Debug, ToSchema)]
+pub struct StreamIndicator {
+    /// A symbol, a token or `SEGMENT:SECURITY_ID`. A bare commodity is its front future.
+    pub symbol: String,
+    /// `1min`, `5min`, `15min`, `1h`, `1d`, or any other number of minutes.
+    pub timeframe: String,
+    /// Such as `RSI_14`; `indicator_id` is taken for it too.
+    pub indicator: String,
 }
 
 /// Which chain: fields and defaults as when adding to a watchlist.
@@ -132,6 +163,9 @@ pub enum StreamServerMessage {
         tokens: Option<Vec<String>>,
         /// Whether a resume goes on where the client was; else a snapshot follows.
         resumed: Option<bool>,
+        /// What the indicators of a subscription are called in their messages and in REST,
+        /// in the order in which they were asked for.
+        results: Option<Vec<StreamLease>>,
         /// The key's user; in the answer to `auth`.
         user_id: Option<u64>,
         /// The key's role; in the answer to `auth`.
@@ -162,8 +196,8 @@ pub enum StreamServerMessage {
     Pong {
         /// The client's.
         id: Option<MessageId>,
-        /// Of indicators.
-        results: Vec<Value>,
+        /// Of the indicators it was about.
+        results: Vec<HeartbeatResult>,
     },
     /// The latest quotes of instruments, one message per flush.
     Ticks {
@@ -203,6 +237,9 @@ pub enum StreamServerMessage {
         /// Tokens that left the chain.
         remove: Option<Vec<String>>,
     },
+    /// What an indicator is now: at once when its bar has ended, and while the bar is under
+    /// way four times a second at most.
+    Indicator(IndicatorValue),
     /// Something a client should know.
     Notice {
         /// `evicted`, `restored`, `suspended`, `resumed`, `rolled`, `expired`, `feed_down` or
@@ -235,6 +272,23 @@ pub enum StreamServerMessage {
         /// The last of them.
         to_seq: u64,
     },
+}
+
+/// An indicator that is held for a subscription.
+#[derive(Debug, ToSchema)]
+pub struct StreamLease {
+    /// The token of the instrument.
+    pub symbol: String,
+    /// The timeframe, as it is always written.
+    pub timeframe: String,
+    /// The indicator, as it is always written.
+    pub indicator_id: String,
+    /// The key of its record.
+    pub key: String,
+    /// Whether nobody held it before.
+    pub is_new: bool,
+    /// How many hold it now.
+    pub ref_count: u32,
 }
 
 /// A quote in a message of ticks.

@@ -83,6 +83,18 @@ codes! {
     /// The stream has no such subscription.
     UnknownSubscription = "unknown_subscription", NOT_FOUND, "There is no such subscription",
         "Use the `sub` of an `ack` of the same socket.";
+    /// There is no such timeframe.
+    UnknownTimeframe = "unknown_timeframe", NOT_FOUND, "There is no such timeframe",
+        "Take one of `choices`, or another number of minutes.";
+    /// There is no such indicator.
+    UnknownIndicator = "unknown_indicator", NOT_FOUND, "There is no such indicator",
+        "Take one of `choices`; `indicators/catalog` has all of them.";
+    /// Nobody holds this indicator, so it is not computed.
+    NotComputed = "not_computed", NOT_FOUND, "Nobody holds this indicator",
+        "Subscribe it first.";
+    /// The indicator is held and has no value yet.
+    NoValue = "no_value", NOT_FOUND, "The indicator has no value yet",
+        "Ask again: it warms up, or its market has not traded enough bars.";
     /// There is no such session, or it has ended.
     UnknownSession = "unknown_session", NOT_FOUND, "There is no such session",
         "Log in again.";
@@ -106,6 +118,9 @@ codes! {
     /// The symbol has no options.
     NoOptions = "no_options", UNPROCESSABLE_ENTITY, "The symbol has no options",
         "Ask for the equity or the future.";
+    /// The indicator cannot have these parameters, or cannot be computed of this instrument.
+    InvalidIndicator = "invalid_indicator", UNPROCESSABLE_ENTITY, "The indicator is not possible",
+        "`detail` says what is accepted; `indicators/catalog` has the limits.";
     /// The last session of the contracts has ended.
     ExpiryEnded = "expiry_ended", UNPROCESSABLE_ENTITY, "The last session of the contracts has ended",
         "Take one of `choices`.";

@@ -1,4 +1,5 @@
 mod described;
+mod indicators;
 mod quotes;
 mod rights;
 
@@ -221,6 +222,7 @@ pub(crate) struct Server {
     pub(crate) api: Api,
     gateway: Gateway,
     owner: tokio::task::JoinHandle<()>,
+    indicators: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -233,7 +235,12 @@ impl Server {
             tier_b: Vec::new(),
             ..Config::default()
         };
-        let Parts { gateway, owner, .. } = build(Setup {
+        let Parts {
+            gateway,
+            owner,
+            indicators,
+            ..
+        } = build(Setup {
             config,
             registry: registry(),
             clock: Clock::simulated(time.parse().unwrap()),
@@ -243,6 +250,7 @@ impl Server {
             journal: MemoryJournal::new,
             recovered: Default::default(),
             audit,
+            leases: Default::default(),
         })
         .unwrap();
         let metrics = Metrics::new(String::new);
@@ -260,6 +268,7 @@ impl Server {
             }),
             gateway,
             owner: tokio::spawn(owner),
+            indicators: tokio::spawn(indicators),
         }
     }
 
@@ -285,6 +294,7 @@ impl Server {
     pub(crate) async fn stop(self) {
         self.gateway.stop().await;
         self.owner.await.unwrap();
+        self.indicators.await.unwrap();
     }
 }
 

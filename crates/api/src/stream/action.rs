@@ -3,21 +3,27 @@
 use serde::Deserialize;
 use serde_json::Value;
 use strikewire_fanout::{Class, Position, SubId};
-use strikewire_gateway::{ChainRequest, StreamChainRequest, TicksRequest};
+use strikewire_gateway::{ChainRequest, IndicatorWant, StreamChainRequest, TicksRequest};
 
-use crate::access::Sessions;
 use crate::extract::{self, Fields};
+use crate::model::user_id;
 use crate::settings::Stream as Settings;
 use crate::{Code, Problem};
 
 /// The longest text that is echoed as an id.
 const ID_LIMIT: usize = 128;
 
+/// Indicators in one subscription.
+const INDICATOR_LIMIT: usize = 100;
+
 /// Indicators in one heartbeat.
 const HEARTBEAT_LIMIT: usize = 1_000;
 
+/// Bytes of each of the names that an indicator has.
+const NAME_LIMIT: usize = 128;
+
 const ACTIONS: [&str; 5] = ["auth", "subscribe", "unsubscribe", "resume", "ping"];
-const CHANNELS: [&str; 2] = ["ticks", "chain"];
+const CHANNELS: [&str; 3] = ["ticks", "chain", "indicators"];
 
 /// Says who the client is.
 #[derive(Deserialize)]
@@ -131,30 +137,57 @@ impl Fields for Unsubscribe {
 }
 
 #[derive(Debug, Deserialize)]
-struct Ping {
-    #[serde(default)]
-    session_id: Option<String>,
-    #[serde(default)]
+struct SubscribeIndicators {
+    #[serde(default, deserialize_with = "user_id")]
+    user_id: Option<u64>,
+    session_id: String,
     subscriptions: Vec<Indicator>,
 }
 
-impl Fields for Ping {
-    const FIELDS: &'static [&'static str] = &["action", "id", "session_id", "subscriptions"];
+impl Fields for SubscribeIndicators {
+    const FIELDS: &'static [&'static str] = &[
+        "action",
+        "id",
+        "channel",
+        "user_id",
+        "session_id",
+        "subscriptions",
+    ];
 }
 
-/// An indicator that a client says it still wants.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
+struct Ping {
+    #[serde(default, deserialize_with = "user_id")]
+    user_id: Option<u64>,
+    #[serde(default)]
+    session_id: Option<String>,
+    #[serde(default)]
+    subscriptions: Option<Vec<Indicator>>,
+}
+
+impl Fields for Ping {
+    const FIELDS: &'static [&'static str] =
+        &["action", "id", "user_id", "session_id", "subscriptions"];
+}
+
+/// An indicator that a client wants.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Indicator {
+struct Indicator {
     /// The symbol or token.
-    #[serde(rename = "symbol")]
-    _symbol: String,
+    symbol: String,
     /// `5min` and so on.
-    #[serde(rename = "timeframe")]
-    _timeframe: String,
+    timeframe: String,
     /// `RSI_14` and so on.
     #[serde(alias = "indicator_id")]
-    pub(super) indicator: String,
+    indicator: String,
+}
+
+/// A session, and the user that is named with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) user: Option<u64>,
+    pub(super) session: String,
 }
 
 /// What a client asks for.
@@ -163,11 +196,21 @@ pub(super) enum Action {
     Auth(Auth),
     Ticks(TicksRequest),
     Chain(StreamChainRequest),
-    Unsubscribe(SubId),
-    Ping {
-        session: Option<String>,
-        indicators: Vec<Indicator>,
+    Indicators {
+        named: Named,
+        wants: Vec<IndicatorWant>,
     },
+    Unsubscribe(SubId),
+    Ping(Heartbeat),
+}
+
+/// What a heartbeat is for.
+#[derive(Debug)]
+pub(super) enum Heartbeat {
+    /// All indicators of the socket, and a session if one is named.
+    Socket(Option<Named>),
+    /// Some indicators of a session.
+    These(Named, Vec<IndicatorWant>),
 }
 
 /// Reads a message: its id, to be echoed, and what it asks for.
@@ -236,6 +279,7 @@ fn action(value: Value, settings: &Settings) -> Result<Action, Problem> {
             let SubscribeChain(fields) = extract::fields(value)?;
             chain(fields, None)
         }
+        (Some("subscribe"), Some("indicators")) => indicators(extract::fields(value)?),
         (Some("resume"), Some("chain")) => {
             let ResumeChain(mut fields) = extract::fields(value)?;
             let epoch = fields.epoch.take().ok_or_else(|| missing("epoch"))?;
@@ -243,7 +287,7 @@ fn action(value: Value, settings: &Settings) -> Result<Action, Problem> {
             chain(fields, Some(Position { epoch, seq }))
         }
         (Some("subscribe"), channel) => Err(not_offered("channel", channel, &CHANNELS)),
-        // Ticks have no sequence: a subscription of them begins with the latest.
+        // Ticks and indicators have no sequence: a subscription begins with the latest.
         (Some("resume"), channel) => Err(not_offered("channel", channel, &["chain"])),
         (Some("unsubscribe"), _) => {
             let body: Unsubscribe = extract::fields(value)?;
@@ -312,22 +356,57 @@ fn chain(body: ChainFields, resume: Option<Position>) -> Result<Action, Problem>
     }))
 }
 
-fn ping(body: Ping) -> Result<Action, Problem> {
-    if let Some(session) = &body.session_id
-        && !Sessions::is_id(session)
-    {
-        let detail = "session_id: 1 to 128 of A-Z, a-z, 0-9, `.`, `_` and `-` are expected";
-        return Err(Problem::new(Code::InvalidValue, detail).field("session_id"));
+fn indicators(body: SubscribeIndicators) -> Result<Action, Problem> {
+    if body.subscriptions.is_empty() {
+        let detail = "subscriptions: at least one is expected";
+        return Err(Problem::new(Code::InvalidValue, detail).field("subscriptions"));
     }
-    let given = body.subscriptions.len();
-    if given > HEARTBEAT_LIMIT {
-        let detail = format!("subscriptions: {given} are given; {HEARTBEAT_LIMIT} are accepted");
+    Ok(Action::Indicators {
+        named: Named {
+            user: body.user_id,
+            session: body.session_id,
+        },
+        wants: wants(body.subscriptions, INDICATOR_LIMIT)?,
+    })
+}
+
+fn ping(body: Ping) -> Result<Action, Problem> {
+    let user = body.user_id;
+    let named = body.session_id.map(|session| Named { user, session });
+    let Some(subscriptions) = body.subscriptions else {
+        return Ok(Action::Ping(Heartbeat::Socket(named)));
+    };
+    let named = named.ok_or_else(|| missing("session_id"))?;
+    let wants = wants(subscriptions, HEARTBEAT_LIMIT)?;
+    Ok(Action::Ping(Heartbeat::These(named, wants)))
+}
+
+fn wants(given: Vec<Indicator>, most: usize) -> Result<Vec<IndicatorWant>, Problem> {
+    if given.len() > most {
+        let detail = format!(
+            "subscriptions: {} are given; {most} are accepted",
+            given.len()
+        );
         return Err(Problem::new(Code::LimitExceeded, detail).field("subscriptions"));
     }
-    Ok(Action::Ping {
-        session: body.session_id,
-        indicators: body.subscriptions,
-    })
+    for (at, one) in given.iter().enumerate() {
+        let names = [
+            ("symbol", &one.symbol),
+            ("timeframe", &one.timeframe),
+            ("indicator", &one.indicator),
+        ];
+        if let Some((name, _)) = names.iter().find(|(_, text)| text.len() > NAME_LIMIT) {
+            let field = format!("subscriptions[{at}].{name}");
+            let detail = format!("{field}: {NAME_LIMIT} bytes are accepted");
+            return Err(Problem::new(Code::InvalidValue, detail).field(field));
+        }
+    }
+    let want = |one: Indicator| IndicatorWant {
+        symbol: one.symbol,
+        timeframe: one.timeframe,
+        indicator: one.indicator,
+    };
+    Ok(given.into_iter().map(want).collect())
 }
 
 fn class(ms: Option<u32>) -> Result<Class, Problem> {

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use strikewire_fanout::SubId;
 
-use super::action::Indicator;
+use strikewire_gateway::studies::IndicatorId;
+use strikewire_gateway::{IndicatorLease, IndicatorWant};
+
+use crate::model::HeartbeatResult;
 use crate::{Caller, Problem};
 
 /// To an unsubscription.
@@ -26,6 +29,23 @@ pub(super) fn ack_chain(id: &Value, sub: SubId, resumed: Option<bool>) -> String
     echo(ack, id)
 }
 
+/// To a subscription of indicators: what they are called in their messages and in REST, in
+/// the order in which they were asked for.
+pub(super) fn ack_indicators(id: &Value, sub: SubId, leases: &[IndicatorLease]) -> String {
+    let result = |lease: &IndicatorLease| {
+        json!({
+            "symbol": lease.key.symbol(),
+            "timeframe": lease.key.timeframe(),
+            "indicator_id": lease.key.indicator_id(),
+            "key": lease.key.lease_key(),
+            "is_new": lease.is_new,
+            "ref_count": lease.ref_count,
+        })
+    };
+    let results: Vec<Value> = leases.iter().map(result).collect();
+    echo(json!({"type": "ack", "sub": sub.0, "results": results}), id)
+}
+
 /// To a client that said who it is.
 pub(super) fn welcome(id: &Value, caller: &Caller) -> String {
     let mut ack = json!({"type": "ack", "role": caller.role().as_str()});
@@ -35,13 +55,19 @@ pub(super) fn welcome(id: &Value, caller: &Caller) -> String {
     echo(ack, id)
 }
 
-/// To a heartbeat.
-pub(super) fn pong(id: &Value, indicators: &[Indicator]) -> String {
-    // Nothing computes indicators, so none is alive.
-    let results: Vec<Value> = indicators
-        .iter()
-        .map(|one| json!({"indicator": one.indicator, "alive": false}))
-        .collect();
+/// To a heartbeat: of each indicator whether it is alive.
+pub(super) fn pong(id: &Value, results: Vec<(IndicatorWant, bool)>) -> String {
+    let result = |(want, alive): (IndicatorWant, bool)| HeartbeatResult {
+        indicator_id: match want.indicator.parse::<IndicatorId>() {
+            Ok(known) => known.to_string(),
+            Err(_) => want.indicator.clone(),
+        },
+        symbol: want.symbol,
+        timeframe: want.timeframe,
+        indicator: want.indicator,
+        alive,
+    };
+    let results: Vec<HeartbeatResult> = results.into_iter().map(result).collect();
     echo(json!({"type": "pong", "results": results}), id)
 }
 

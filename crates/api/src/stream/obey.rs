@@ -1,13 +1,15 @@
 //! Does what a client asks, one message after the other.
 
 use serde_json::Value;
-use strikewire_gateway::{Error, StreamClient};
+use strikewire_gateway::leases::Subscriber;
+use strikewire_gateway::{Error, IndicatorWant, StreamClient};
 
-use super::action::{self, Action};
+use super::action::{self, Action, Heartbeat, Named};
 use super::backlog::{Asked, Waiting};
 use super::end::End;
 use super::meters::METERS;
 use super::{Session, answer};
+use crate::rest::indicators;
 use crate::{Code, Problem};
 
 /// Obeys until nobody asks any more.
@@ -72,34 +74,70 @@ async fn act(
             .await
             .map(|()| None)
             .map_err(problem),
-        Ok(Action::Ping {
-            session: named,
-            indicators,
-        }) => touch(session, named.as_deref()).map(|()| Some(answer::pong(&id, &indicators))),
+        Ok(Action::Indicators { named, wants }) => {
+            client.allow(settings.subscriptions);
+            subscribe_indicators(client, &id, &named, &wants, session)
+                .await
+                .map(|()| None)
+        }
+        Ok(Action::Ping(heartbeat)) => beat(client, heartbeat, session)
+            .await
+            .map(|results| Some(answer::pong(&id, results))),
     };
     Ok(done.unwrap_or_else(|problem| Some(answer::error(&id, &problem))))
 }
 
-/// Counts as a use of the session that a heartbeat names.
-fn touch(session: &Session, named: Option<&str>) -> Result<(), Problem> {
-    let Some(named) = named else {
-        return Ok(());
-    };
-    let (caller, sessions) = (&session.caller, session.api.access.sessions());
-    let owner = sessions
-        .user_of(named)
-        .filter(|owner| caller.may_touch(*owner));
-    // Without keys a session need not have begun here.
-    let Some(user) = owner.or(caller.user()) else {
-        return Ok(());
-    };
-    let now = session.api.gateway.clock().now().mono;
-    let idle = session.api.settings.load().http.session_idle;
-    let touched = sessions.touch(named, user, now, idle);
-    match caller.user() {
-        Some(_) => touched,
-        None => Ok(()),
+async fn subscribe_indicators(
+    client: &mut StreamClient,
+    id: &Value,
+    named: &Named,
+    wants: &[IndicatorWant],
+    session: &Session,
+) -> Result<(), Problem> {
+    let who = subscriber(session, named).await?;
+    client
+        .subscribe_indicators(&who, wants, |sub, leases| {
+            answer::ack_indicators(id, sub, leases).into()
+        })
+        .await
+        .map(|_| ())
+        .map_err(in_list)
+}
+
+/// Takes note that indicators are still wanted, and their sessions with them; whether each
+/// is alive.
+async fn beat(
+    client: &StreamClient,
+    heartbeat: Heartbeat,
+    session: &Session,
+) -> Result<Vec<(IndicatorWant, bool)>, Problem> {
+    match heartbeat {
+        Heartbeat::These(named, wants) => {
+            let who = subscriber(session, &named).await?;
+            let alive = client.heartbeat(&who, &wants).await?;
+            Ok(wants.into_iter().zip(alive).collect())
+        }
+        Heartbeat::Socket(named) => {
+            if let Some(named) = named {
+                subscriber(session, &named).await?;
+            }
+            for who in client.subscribers().await {
+                let used = Named {
+                    user: Some(who.user),
+                    session: who.session.to_string(),
+                };
+                // What hangs on one that has ended is let go, which the client is told.
+                let _ = subscriber(session, &used).await;
+            }
+            Ok(client.heartbeat_all().await)
+        }
     }
+}
+
+/// For whom indicators are held. Counts as a use of the session.
+async fn subscriber(session: &Session, named: &Named) -> Result<Subscriber, Problem> {
+    let Session { api, caller, .. } = session;
+    api.subscriber(caller, named.user, &named.session).await
 }
 
 /// A client that is known already says who it is.
@@ -128,5 +166,24 @@ fn problem(error: Error) -> Problem {
     match error {
         Error::TooManySubscriptions { .. } => Problem::new(Code::LimitExceeded, error.to_string()),
         error => error.into(),
+    }
+}
+
+/// A problem with one of several indicators names its place.
+fn in_list(error: Error) -> Problem {
+    let place = match &error {
+        Error::UnknownTimeframe { at, .. } => Some((*at, "timeframe")),
+        Error::UnknownIndicator { at, .. } | Error::IndicatorParameter { at, .. } => {
+            Some((*at, "indicator"))
+        }
+        _ => None,
+    };
+    let problem = match error {
+        Error::TooManySubscriptions { .. } => problem(error),
+        error => indicators::problem(error),
+    };
+    match place {
+        Some((at, field)) => problem.field(format!("subscriptions[{at}].{field}")),
+        None => problem,
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use strikewire_broker::{
-    Capabilities, ConnEvent, DayPrices, DepthLevel, Feed, Full, Oi, Port, Quote, Sink, Ticker,
-    Update, WireOp,
+    Candle, CandleRequest, Capabilities, ConnEvent, DayPrices, DepthLevel, Feed, Full, Interval,
+    Oi, Port, Quote, Reference, ReferenceError, Sink, Ticker, Update, WireOp,
 };
 use strikewire_gateway::types::{
     ConnId, Epoch, ExchangeTime, InstrumentKey, Mode, Price, Segment, Utc,
@@ -50,6 +50,57 @@ pub(crate) fn broker(at: Utc) -> (Memory, Broker) {
         at: ExchangeTime::from_seconds(at.as_seconds()),
     };
     (memory, broker)
+}
+
+/// What the broker is asked for: the candles of any instrument, always the same.
+pub(crate) struct Candles;
+
+impl Reference for Candles {
+    async fn candles(&self, request: &CandleRequest) -> Result<Vec<Candle>, ReferenceError> {
+        let length = match request.interval {
+            Interval::Minutes(minutes) => i64::from(minutes) * 60,
+            Interval::Day => DAY,
+        };
+        let base = first_price(request.key);
+        let (from, to) = (request.from.as_seconds(), request.to.as_seconds());
+        let mut candles = Vec::new();
+        // From the midnight in UTC before: sessions begin at 03:45 UTC.
+        let mut day = from - from.rem_euclid(DAY);
+        while day < to {
+            let open = day + 3 * 3_600 + 45 * 60;
+            let close = day + 10 * 3_600;
+            // 1970-01-01 was a Thursday.
+            let is_weekend = [2, 3].contains(&day.div_euclid(DAY).rem_euclid(7));
+            let mut at = open;
+            while !is_weekend && at < close && at < to {
+                if at >= from {
+                    candles.push(candle(base, at));
+                }
+                at += length;
+            }
+            day += DAY;
+        }
+        Ok(candles)
+    }
+}
+
+const DAY: i64 = 24 * 3_600;
+
+/// Prices go up and down by a few hundredths of a percent, in a rhythm of their own.
+fn candle(base: f64, at: i64) -> Candle {
+    let minute = at / 60;
+    let wave = (minute % 47 - 23).abs() + (minute % 13 - 6).abs();
+    let close = base * (1.0 + 0.000_05 * (wave - 15) as f64);
+    let rounded = |rupees| price(rupees).unwrap();
+    Candle {
+        at: ExchangeTime::from_seconds(at),
+        open: rounded(close - 1.5),
+        high: rounded(close + 2.0),
+        low: rounded(close - 2.5),
+        close: rounded(close),
+        volume: 0,
+        oi: None,
+    }
 }
 
 /// The first price of an instrument.

@@ -98,7 +98,8 @@ impl Json {
         if let Self::Object(fields) = &mut self {
             for (name, field) in fields {
                 let shown = match name.as_str() {
-                    "quotes" => 1,
+                    "quotes" | "subscribers" => 1,
+                    "indicators" => 3,
                     "depth" | "per_connection" => 2,
                     _ => usize::MAX,
                 };
@@ -137,6 +138,9 @@ impl Json {
         match self {
             Self::Object(fields) => {
                 for (name, field) in fields {
+                    if let ("subscribers", Self::Object(who)) = (name.as_str(), &mut *field) {
+                        who.iter_mut().for_each(|(who, _)| mask_subscriber(who));
+                    }
                     match always(name, field) {
                         Some(same) => *field = Self::Plain(same),
                         None => field.mask(),
@@ -200,6 +204,16 @@ impl Json {
     }
 }
 
+/// What every session is called here.
+const SESSION: &str = "0f8e2c5a9b7d41e6a3c4d5e6f7081920";
+
+/// The session in `7_session_...`.
+fn mask_subscriber(who: &mut String) {
+    if let Some((user, _)) = who.split_once("_session_") {
+        *who = format!("{user}_session_{SESSION}");
+    }
+}
+
 /// What a volatile field always is here.
 fn always(name: &str, field: &Json) -> Option<Value> {
     let Json::Plain(value) = field else {
@@ -210,7 +224,10 @@ fn always(name: &str, field: &Json) -> Option<Value> {
             "2026-02-09T10:00:00.250+05:30".into()
         }
         "expires_at" => "2026-02-09T22:00:00.250+05:30".into(),
-        "session_id" => "0f8e2c5a9b7d41e6a3c4d5e6f7081920".into(),
+        "session_id" => SESSION.into(),
+        "request_id" => "5f3a9c01-2b".into(),
+        // 2026-02-09 10:00 in India.
+        "last_active" | "created_at" | "last_accessed" => 1_770_611_400.into(),
         "epoch" => "7c1d9e02a4b35f68-100-full".into(),
         "last_tick_age_ms" | "last_packet_age_ms" => 120.into(),
         "packets_per_s" => 0.into(),

@@ -293,7 +293,10 @@ fn limits(page: &mut String) {
     let (http, rates) = (&settings.http, &settings.rates);
     page.push_str("| what | limit |\n|---|---|\n");
     let mut row = |what: &str, limit: String| writeln!(page, "| {what} | {limit} |").unwrap();
-    row("body of a request", "64 KiB; of a plan 512 KiB".into());
+    row(
+        "body of a request",
+        "64 KiB; of a heartbeat 256 KiB, of a plan 512 KiB".into(),
+    );
     row(
         "time a request may take",
         format!("{:?}", http.request_timeout),

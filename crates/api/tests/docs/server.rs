@@ -8,7 +8,6 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use strikewire_api::{Access, Api, Control, Metrics, Reloaded, Setup, router};
-use strikewire_broker::NoReference;
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::registry::{LoadOptions, Registry};
 use strikewire_gateway::store::{
@@ -22,7 +21,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::broker::{Broker, broker};
+use crate::broker::{Broker, Candles, broker};
 use crate::json::Json;
 
 pub(crate) const CLOCK: &str = "2026-02-09T10:00:00+05:30";
@@ -187,6 +186,7 @@ pub(crate) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
         owner,
         hub,
         desk,
+        indicators,
     } = build(strikewire_gateway::Setup {
         config: Config {
             tier_b: Vec::new(),
@@ -196,10 +196,11 @@ pub(crate) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
         clock,
         calendar: Calendar::builtin(),
         feed,
-        reference: NoReference,
+        reference: Candles,
         journal: MemoryJournal::new,
         recovered: Default::default(),
         audit: Some(audited(folder.path()).await),
+        leases: Default::default(),
     })
     .unwrap();
     let access = Access::default();
@@ -242,6 +243,7 @@ pub(crate) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
             let owner = tokio::task::spawn_local(owner);
             let hub = tokio::task::spawn_local(hub);
             let desk = tokio::task::spawn_local(desk);
+            let indicators = tokio::task::spawn_local(indicators);
             let stopped = stop.clone();
             let served = tokio::task::spawn_local(async move {
                 axum::serve(Listener(accepted), router)
@@ -256,6 +258,7 @@ pub(crate) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
             feed.await.unwrap().unwrap();
             hub.await.unwrap();
             desk.await.unwrap();
+            indicators.await.unwrap();
         })
         .await;
 }

@@ -159,6 +159,7 @@ pub(crate) async fn play(server: Server) -> Tour {
     watchlists(tour, server).await;
     reads(tour, server).await;
     problems(tour, server).await;
+    indicators(tour, server).await;
     stream(tour, server).await;
     operators(tour, server).await;
     core::mem::take(tour)
@@ -389,9 +390,37 @@ async fn stream(tour: &mut Tour, server: &Server) {
     let delta = tour.hear(socket, "delta", is("delta")).await;
     let (sub, epoch, seq) = (&delta["sub"], &delta["epoch"], &delta["seq"]);
 
+    let login = ask(server, &post("/api/v2/auth/login", r#"{}"#)).await;
+    let session = login.body["session_id"].as_str().unwrap();
+    let held = |id: &str, action: &str, indicators: &str| {
+        format!(
+            r#"{{{action}, "id": "{id}", "session_id": "{session}", "subscriptions": [{indicators}]}}"#
+        )
+    };
+    let rsi = r#"{"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"}"#;
+    let both = format!(
+        r#"{rsi}, {{"symbol": "NIFTY", "timeframe": "5min", "indicator": "MACD_12_26_9"}}"#
+    );
+    let subscribe = held(
+        "i1",
+        r#""action": "subscribe", "channel": "indicators""#,
+        &both,
+    );
+    tour.say(socket, "indicators", &subscribe).await;
+    tour.hear(socket, "ack_indicators", has_id("i1")).await;
+    let is_value = |id: &'static str| {
+        move |message: &Value| {
+            let is_over = message["final"] == true && message["warm"] == true;
+            message["indicator_id"] == id && is_over
+        }
+    };
+    tour.hear(socket, "indicator", is_value("RSI_14")).await;
     tour.say(socket, "ping", r#"{"action": "ping", "id": "p1"}"#)
         .await;
     tour.hear(socket, "pong", has_id("p1")).await;
+    let ping = held("p2", r#""action": "ping""#, rsi);
+    tour.say(socket, "ping_these", &ping).await;
+    tour.hear(socket, "pong_these", has_id("p2")).await;
     let wrong = r#"{"action": "subscribe", "channel": "chain", "id": "c2", "symbol": "NIFTY", "expiry": "11FEB2026"}"#;
     tour.say(socket, "wrong", wrong).await;
     tour.hear(socket, "error", has_id("c2")).await;
@@ -409,6 +438,57 @@ async fn stream(tour: &mut Tour, server: &Server) {
     tour.say(socket, "resume", &resume).await;
     let resumed = tour.hear(socket, "ack_resume", has_id("r1")).await;
     assert_eq!(resumed["resumed"], true);
+}
+
+/// What a session does from its login to its logout.
+async fn indicators(tour: &mut Tour, server: &Server) {
+    let catalog = "/api/v2/indicators/catalog";
+    tour.call(server, "indicators_catalog", get(catalog)).await;
+    let login = post("/api/v2/auth/login", r#"{}"#);
+    let session = tour.call(server, "login", login).await;
+    let id = session.body["session_id"].as_str().unwrap().to_owned();
+    let of = |indicators: &str| {
+        format!(
+            r#"{{"session_id": "{id}", "symbol": "NIFTY 50", "timeframe": "5min", "indicators": [{indicators}]}}"#
+        )
+    };
+    let path = "/api/v2/indicators/subscribe";
+    let both = of(r#"{"indicator_id": "RSI_14"}, {"indicator_id": "bb"}"#);
+    tour.call(server, "indicators_subscribe", post(path, &both))
+        .await;
+    let wrong = of(r#"{"indicator_id": "RSY_14"}"#);
+    tour.note(
+        server,
+        "unknown_indicator",
+        "indicators_subscribe",
+        post(path, &wrong),
+    )
+    .await;
+    let beat = format!(
+        r#"{{"session_id": "{id}", "subscriptions": [{{"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"}}, {{"symbol": "NIFTY", "timeframe": "5min", "indicator": "EMA_20"}}]}}"#
+    );
+    let heartbeat = post("/api/v2/indicators/heartbeat", &beat);
+    tour.call(server, "indicators_heartbeat", heartbeat).await;
+    let active = get("/api/v2/indicators/active?symbol=NIFTY");
+    tour.call(server, "indicators_active", active).await;
+    let totals = get("/api/v2/indicators/metrics");
+    tour.call(server, "indicators_metrics", totals).await;
+    let value = |indicator: &str| get(&format!("/api/v2/indicators/NIFTY/5min/{indicator}"));
+    for indicator in ["RSI_14", "BB_20_2"] {
+        until(server, value(indicator), |body| body["warm"] == true).await;
+    }
+    tour.call(server, "indicator", value("RSI_14")).await;
+    tour.note(server, "indicator_outputs", "indicator", value("BB_20_2"))
+        .await;
+    let nobody = value("EMA_20");
+    tour.note(server, "not_computed", "indicator", nobody).await;
+    let path = "/api/v2/indicators/unsubscribe";
+    let unsubscribe = post(path, &of(r#"{"indicator_id": "BB_20_2"}"#));
+    tour.call(server, "indicators_unsubscribe", unsubscribe)
+        .await;
+    let logout = format!(r#"{{"session_id": "{id}"}}"#);
+    tour.call(server, "logout", post("/api/v2/auth/logout", &logout))
+        .await;
 }
 
 async fn operators(tour: &mut Tour, server: &Server) {
@@ -434,15 +514,6 @@ async fn operators(tour: &mut Tour, server: &Server) {
     let then = "/api/v2/audit?as_of=2026-02-09T10:01:30%2B05:30";
     tour.note(server, "audit_as_of", "audit", by_admin(get(then)))
         .await;
-
-    let login = post("/api/v2/auth/login", r#"{}"#);
-    let session = tour.call(server, "login", login).await;
-    let id = session.body["session_id"].as_str().unwrap().to_owned();
-    let logout = post(
-        "/api/v2/auth/logout",
-        &format!(r#"{{"session_id": "{id}"}}"#),
-    );
-    tour.call(server, "logout", logout).await;
 
     let remove = r#"{"symbol": "NIFTY", "expiry": "10FEB2026"}"#;
     let remove = post("/api/v2/watchlist/remove", remove);

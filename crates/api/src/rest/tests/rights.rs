@@ -6,10 +6,10 @@ use strikewire_gateway::{DryRun, EvictView};
 use super::*;
 use crate::model::PlanAnswer;
 
-const ADMIN: &str = "sw_admin";
+pub(super) const ADMIN: &str = "sw_admin";
 
 /// Keys of users 7 and 8, and of an admin who is user 1.
-fn with_keys() -> Server {
+pub(super) fn with_keys() -> Server {
     let server = Server::start();
     let key = |id: u64, text: &str, role| KeyRecord {
         id,
@@ -28,7 +28,7 @@ fn with_keys() -> Server {
     server
 }
 
-async fn send(
+pub(super) async fn send(
     server: &Server,
     key: Option<&str>,
     method: &str,

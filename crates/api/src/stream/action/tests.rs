@@ -59,37 +59,151 @@ fn a_resumption_is_a_subscription_with_a_position() {
     assert_eq!(read(&unknown).unwrap_err().code, Code::UnknownField);
 }
 
+fn want(indicator: &str) -> IndicatorWant {
+    IndicatorWant {
+        symbol: "NIFTY".into(),
+        timeframe: "5min".into(),
+        indicator: indicator.into(),
+    }
+}
+
+fn named(user: Option<u64>, session: &str) -> Named {
+    Named {
+        user,
+        session: session.into(),
+    }
+}
+
+#[test]
+fn indicators_are_subscribed_for_a_session() {
+    let message = json!({"action": "subscribe", "channel": "indicators", "session_id": "s-1.A_",
+        "subscriptions": [
+            {"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"},
+            {"symbol": "NIFTY", "timeframe": "5min", "indicator_id": "SMA_20"}]});
+    let both = vec![want("RSI_14"), want("SMA_20")];
+    for (user, said) in [
+        (Value::Null, None),
+        (json!(7), Some(7)),
+        (json!("12"), Some(12)),
+    ] {
+        let mut message = message.clone();
+        if let Some(user) = said.map(|_| user) {
+            message["user_id"] = user;
+        }
+        let Action::Indicators { named: who, wants } = read(&message).unwrap() else {
+            panic!("indicators");
+        };
+        assert_eq!((who, &wants), (named(said, "s-1.A_"), &both));
+    }
+    for (field, value, code) in [
+        ("session_id", None, Code::MissingField),
+        ("session_id", Some(json!(1)), Code::InvalidValue),
+        ("user_id", Some(json!("x")), Code::InvalidValue),
+        ("user_id", Some(json!(-1)), Code::InvalidValue),
+        ("subscriptions", None, Code::MissingField),
+        ("subscriptions", Some(json!([])), Code::InvalidValue),
+        ("subscriptions", Some(json!("RSI_14")), Code::InvalidValue),
+        (
+            "subscriptions",
+            Some(vec![message["subscriptions"][0].clone(); 101].into()),
+            Code::LimitExceeded,
+        ),
+        ("instruments", Some(json!(["NIFTY"])), Code::UnknownField),
+    ] {
+        let mut wrong = message.clone();
+        match value {
+            Some(value) => wrong[field] = value,
+            None => drop(wrong.as_object_mut().unwrap().remove(field)),
+        }
+        let problem = read(&wrong).unwrap_err();
+        assert_eq!(problem.code, code, "{wrong}");
+        assert_eq!(problem.field.as_deref(), Some(field), "{wrong}");
+    }
+    let item = |at: &str, value: Option<Value>| {
+        let mut wrong = message.clone();
+        match value {
+            Some(value) => wrong["subscriptions"][1][at] = value,
+            None => drop(
+                wrong["subscriptions"][1]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(at),
+            ),
+        }
+        read(&wrong).unwrap_err()
+    };
+    let missing = item("timeframe", None);
+    assert_eq!(missing.code, Code::MissingField, "{missing:?}");
+    let unknown = item("period", Some(json!(14)));
+    assert_eq!(unknown.code, Code::UnknownField, "{unknown:?}");
+    // By both of its names.
+    assert_eq!(
+        item("indicator", Some(json!("RSI_14"))).code,
+        Code::InvalidValue
+    );
+    for name in ["symbol", "timeframe", "indicator_id"] {
+        let long = item(name, Some(json!("x".repeat(129))));
+        let name = name.trim_end_matches("_id");
+        assert_eq!(long.code, Code::InvalidValue);
+        assert_eq!(long.field, Some(format!("subscriptions[1].{name}")));
+    }
+}
+
 #[test]
 fn a_heartbeat_may_name_indicators() {
-    let Action::Ping { indicators, .. } = read(&json!({"action": "ping"})).unwrap() else {
-        panic!("a ping");
+    let beat = |message: Value| match read(&message).unwrap() {
+        Action::Ping(heartbeat) => heartbeat,
+        other => panic!("a ping, not {other:?}"),
     };
-    assert_eq!(indicators, []);
+    assert!(matches!(
+        beat(json!({"action": "ping"})),
+        Heartbeat::Socket(None)
+    ));
+    let Heartbeat::Socket(Some(who)) =
+        beat(json!({"action": "ping", "session_id": "s", "user_id": 3}))
+    else {
+        panic!("all of the socket's");
+    };
+    assert_eq!(who, named(Some(3), "s"));
     let message = json!({"action": "ping", "session_id": "s-1.A_", "subscriptions": [
         {"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"},
         {"symbol": "NIFTY", "timeframe": "5min", "indicator_id": "SMA_20"}]});
-    let Action::Ping {
-        session,
-        indicators,
-    } = read(&message).unwrap()
-    else {
-        panic!("a ping");
+    let Heartbeat::These(who, wants) = beat(message.clone()) else {
+        panic!("some");
     };
-    assert_eq!(session.as_deref(), Some("s-1.A_"));
-    let pong: Value = serde_json::from_str(&answer::pong(&json!(7), &indicators)).unwrap();
+    assert_eq!(who, named(None, "s-1.A_"));
+    assert_eq!(wants, [want("RSI_14"), want("SMA_20")]);
+    // None is none, not all.
+    let none = json!({"action": "ping", "session_id": "s", "subscriptions": []});
+    assert!(matches!(beat(none), Heartbeat::These(_, wants) if wants.is_empty()));
+    let mut wrong = message;
+    wrong.as_object_mut().unwrap().remove("session_id");
+    let problem = read(&wrong).unwrap_err();
+    assert_eq!(problem.code, Code::MissingField);
+    assert_eq!(problem.field.as_deref(), Some("session_id"));
+    let many = |count: usize| {
+        let one = json!({"symbol": "N", "timeframe": "5min", "indicator": "X"});
+        json!({"action": "ping", "session_id": "s", "subscriptions": vec![one; count]})
+    };
+    assert!(read(&many(1_000)).is_ok());
+    let problem = read(&many(1_001)).unwrap_err();
+    assert_eq!(problem.code, Code::LimitExceeded);
+}
+
+#[test]
+fn a_heartbeat_is_answered_for_each_indicator() {
+    let results = vec![(want("rsi"), true), (want("none"), false)];
+    let pong: Value = serde_json::from_str(&answer::pong(&json!(7), results)).unwrap();
     assert_eq!(
         pong,
         json!({"type": "pong", "id": 7, "results": [
-            {"indicator": "RSI_14", "alive": false},
-            {"indicator": "SMA_20", "alive": false}]})
+            {"symbol": "NIFTY", "timeframe": "5min", "indicator": "rsi",
+             "indicator_id": "RSI_14", "alive": true},
+            {"symbol": "NIFTY", "timeframe": "5min", "indicator": "none",
+             "indicator_id": "none", "alive": false}]})
     );
-    for session in ["", "a b", "ä", &"x".repeat(129)] {
-        let problem = read(&json!({"action": "ping", "session_id": session})).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("session_id"), "{session}");
-    }
-    let many = vec![json!({"symbol": "N", "timeframe": "5min", "indicator": "X"}); 1_001];
-    let problem = read(&json!({"action": "ping", "subscriptions": many})).unwrap_err();
-    assert_eq!(problem.code, Code::LimitExceeded);
+    let pong: Value = serde_json::from_str(&answer::pong(&Value::Null, vec![])).unwrap();
+    assert_eq!(pong, json!({"type": "pong", "results": []}));
 }
 
 #[test]
@@ -104,10 +218,14 @@ fn what_is_not_offered_is_said_with_what_is() {
     check(json!("ping"), "action", &ACTIONS);
     check(json!({"action": "dance"}), "action", &ACTIONS);
     check(
-        json!({"action": "subscribe", "channel": "indicators", "session_id": "s",
-               "subscriptions": []}),
+        json!({"action": "subscribe", "channel": "news"}),
         "channel",
-        &["ticks", "chain"],
+        &CHANNELS,
+    );
+    check(
+        json!({"action": "resume", "channel": "indicators"}),
+        "channel",
+        &["chain"],
     );
     check(
         json!({"action": "resume", "channel": "ticks"}),
@@ -233,7 +351,7 @@ proptest! {
         channel in prop::sample::select(vec!["ticks", "chain", "indicators", "y"]),
         field in prop::sample::select(
             ResumeChain::FIELDS.iter().copied()
-                .chain(["instruments", "key", "sub", "session_id", "subscriptions"])
+                .chain(["instruments", "key", "sub", "session_id", "subscriptions", "user_id"])
                 .collect::<Vec<_>>()
         ),
         value in json_value(),
@@ -247,6 +365,36 @@ proptest! {
             let error = answer::error(&id, &problem);
             let error: Value = serde_json::from_str(&error).unwrap();
             prop_assert_eq!(&error["type"], "error");
+        }
+    }
+
+    /// Each message is as it should be but for one part of it.
+    #[test]
+    fn no_message_of_indicators_panics(
+        subscribes in any::<bool>(),
+        field in prop::sample::select(vec!["user_id", "session_id", "subscriptions", "id", "more"]),
+        item in prop::sample::select(vec!["symbol", "timeframe", "indicator", "indicator_id", "x"]),
+        of_item in any::<bool>(),
+        value in prop_oneof![json_value(), ".*".prop_map(Value::from), Just(Value::Null)],
+    ) {
+        let mut message = json!({"session_id": "s", "subscriptions": [
+            {"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"}]});
+        message["action"] = if subscribes { "subscribe" } else { "ping" }.into();
+        if subscribes {
+            message["channel"] = "indicators".into();
+        }
+        if of_item {
+            message["subscriptions"][0][item] = value;
+        } else {
+            message[field] = value;
+        }
+        match parse(&message.to_string(), &Settings::default()) {
+            (_, Err(problem)) => prop_assert!(!problem.detail.is_empty()),
+            (_, Ok(Action::Indicators { wants, .. })) => {
+                prop_assert!(subscribes && (1..=INDICATOR_LIMIT).contains(&wants.len()));
+            }
+            (_, Ok(Action::Ping(_))) => prop_assert!(!subscribes),
+            (_, Ok(other)) => prop_assert!(false, "{:?}", other),
         }
     }
 }
