@@ -35,6 +35,8 @@ struct Document {
     readiness: Value,
     /// Absent while the server is starting.
     subscriptions: Option<Value>,
+    /// How many indicators are held; absent where the server has none.
+    indicators: Option<Value>,
     /// Absent for those who are no admins.
     connections: Option<Value>,
 }
@@ -43,6 +45,7 @@ struct Document {
 struct Answers {
     readiness: Answer,
     subscriptions: Option<Answer>,
+    indicators: Option<Answer>,
     connections: Option<Answer>,
 }
 
@@ -56,6 +59,12 @@ impl Answers {
             StatusCode::SERVICE_UNAVAILABLE => None,
             _ => Some(subscriptions.checked(client)?),
         };
+        let indicators = get(&["api", "v2", "indicators", "metrics"]).await?;
+        let indicators = match indicators.status {
+            // An older server.
+            StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE => None,
+            _ => Some(indicators.checked(client)?),
+        };
         let connections = get(&["api", "v2", "admin", "ws-status"]).await?;
         let connections = match connections.status {
             StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE => None,
@@ -64,6 +73,7 @@ impl Answers {
         Ok(Self {
             readiness,
             subscriptions,
+            indicators,
             connections,
         })
     }
@@ -72,16 +82,19 @@ impl Answers {
         Ok(Document {
             readiness: self.readiness.read()?,
             subscriptions: self.subscriptions.as_ref().map(Answer::read).transpose()?,
+            indicators: self.indicators.as_ref().map(Answer::read).transpose()?,
             connections: self.connections.as_ref().map(Answer::read).transpose()?,
         })
     }
 
     fn text(&self) -> anyhow::Result<String> {
         let subscriptions = self.subscriptions.as_ref().map(Answer::read).transpose()?;
+        let indicators = self.indicators.as_ref().map(Answer::read).transpose()?;
         let connections = self.connections.as_ref().map(Answer::read).transpose()?;
         Ok(text(
             &self.readiness.read()?,
             subscriptions.as_ref(),
+            indicators.as_ref(),
             connections.as_ref(),
         ))
     }
@@ -184,9 +197,16 @@ struct Waiting {
     reason: String,
 }
 
+#[derive(Deserialize)]
+struct Indicators {
+    total_subscriptions: u64,
+    total_subscribers: u64,
+}
+
 fn text(
     readiness: &Readiness,
     subscriptions: Option<&Subscriptions>,
+    indicators: Option<&Indicators>,
     sockets: Option<&Connections>,
 ) -> String {
     let mut sheet = table(&[Column::Text("status"), Column::Text("")]);
@@ -203,6 +223,11 @@ fn text(
         for (name, value) in subscriptions.rows() {
             sheet.add_row([name, &value]);
         }
+    }
+    if let Some(indicators) = indicators.filter(|found| found.total_subscriptions > 0) {
+        let (held, by) = (indicators.total_subscriptions, indicators.total_subscribers);
+        let held = format!("{} held by {} sessions", grouped(held), grouped(by));
+        sheet.add_row(["indicators", &held]);
     }
     if let Some(sockets) = sockets {
         sheet.add_row(["packets/s", &grouped(sockets.packets_per_s())]);
@@ -342,8 +367,13 @@ not listed: BANKEX
         let readiness: Readiness = serde_json::from_value(readiness).unwrap();
         let subscriptions: Subscriptions = serde_json::from_value(subscriptions).unwrap();
         let sockets: Connections = serde_json::from_value(sockets).unwrap();
+        // What is 0 is not worth a line.
+        let none = Indicators {
+            total_subscriptions: 0,
+            total_subscribers: 0,
+        };
         assert_eq!(
-            text(&readiness, Some(&subscriptions), Some(&sockets)),
+            text(&readiness, Some(&subscriptions), None, Some(&sockets)),
             format!(
                 "{sheet}packets/s          15,100\n{said}\
 connection  state  since                slots  packets/s  last packet, ms  attempts  next attempt  last error
@@ -352,13 +382,22 @@ connection  state  since                slots  packets/s  last packet, ms  attem
             )
         );
         assert_eq!(
-            text(&readiness, Some(&subscriptions), None),
+            text(&readiness, Some(&subscriptions), Some(&none), None),
             format!("{sheet}{said}its connections are shown to a key with the role admin")
+        );
+        let some = Indicators {
+            total_subscriptions: 1_204,
+            total_subscribers: 35,
+        };
+        let held = "indicators         1,204 held by 35 sessions\n";
+        assert_eq!(
+            text(&readiness, Some(&subscriptions), Some(&some), None),
+            format!("{sheet}{held}{said}its connections are shown to a key with the role admin")
         );
         let starting = Readiness {
             status: "starting".to_owned(),
             reasons: Vec::new(),
         };
-        assert_eq!(text(&starting, None, None), "status  starting");
+        assert_eq!(text(&starting, None, None, None), "status  starting");
     }
 }

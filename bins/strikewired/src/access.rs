@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use arc_swap::ArcSwap;
 use strikewire_api::{Access, Settings};
+use strikewire_gateway::Gateway;
 use strikewire_store::DatabaseUrl;
 use strikewire_types::Clock;
 use tokio::time::MissedTickBehavior;
@@ -50,8 +51,14 @@ fn key_flags(config: &Config) -> String {
     }
 }
 
-/// Takes in keys that were made or revoked, and lets go of sessions that have ended.
-pub(crate) async fn keep(access: Arc<Access>, settings: Arc<ArcSwap<Settings>>, clock: Clock) {
+/// Takes in keys that were made or revoked, and lets go of sessions that have ended, with
+/// the indicators that they hold.
+pub(crate) async fn keep(
+    access: Arc<Access>,
+    settings: Arc<ArcSwap<Settings>>,
+    gateway: Gateway,
+    clock: Clock,
+) {
     let mut ticks = tokio::time::interval(KEYS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_failing = false;
@@ -68,8 +75,21 @@ pub(crate) async fn keep(access: Arc<Access>, settings: Arc<ArcSwap<Settings>>, 
         }
         is_failing = refreshed.is_err();
         let idle = settings.load().http.session_idle;
-        for ended in access.sweep(clock.now().mono, idle) {
-            tracing::debug!(user = ended.user, "A session has ended");
+        for ended in access.sweep(clock.now().mono, idle).await {
+            let indicators = gateway.indicators();
+            let released = indicators
+                .release_session(&ended.session_id, Some(ended.user))
+                .await;
+            match released {
+                Ok(released) => {
+                    tracing::debug!(user = ended.user, released, "A session has ended");
+                }
+                // Nobody says any more that they are in use, so the sweep lets them go.
+                Err(error) => tracing::debug!(
+                    user = ended.user, %error,
+                    "A session has ended, and its indicators could not be let go"
+                ),
+            }
         }
     }
 }

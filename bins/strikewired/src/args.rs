@@ -44,6 +44,15 @@ pub struct Args {
         hide_env_values = true
     )]
     pub database: Option<String>,
+    /// The Redis in which nodes share who holds indicators, sessions and values:
+    /// redis://USER:PASSWORD@HOST:PORT/DB; absent: they are this node's own.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STRIKEWIRE_REDIS",
+        hide_env_values = true
+    )]
+    pub redis: Option<String>,
     /// Run on a simulated clock, such as 2026-02-09T10:00:00+05:30@1.
     #[arg(long, value_name = "TIME[@SPEED]", env = "STRIKEWIRE_CLOCK")]
     pub clock: Option<ClockSpec>,

@@ -1,6 +1,7 @@
 mod changes;
 mod file;
 mod interface;
+mod leases;
 mod ranges;
 mod read;
 
@@ -18,11 +19,13 @@ use strikewire_dhan::{BudgetConfig, TokenSource};
 use strikewire_dhan_sim::market::MarketConfig;
 use strikewire_gateway::calendar::Calendar;
 use strikewire_gateway::chain::{Defaults, Width};
+use strikewire_gateway::leases::{RedisConfig, Settings as LeaseSettings};
 use strikewire_store::DatabaseUrl;
 use strikewire_types::ClockSpec;
 
 use crate::{Args, Broker};
 use file::{File, Secret};
+use leases::SecretUrl;
 
 /// The documented sample of the configuration file. It holds the defaults.
 pub const SAMPLE: &str = include_str!("../strikewire.toml");
@@ -38,6 +41,7 @@ pub struct Config {
     clock: Option<ClockSpec>,
     gateway: strikewire_gateway::Config,
     database: Option<DatabaseUrl>,
+    redis: Option<RedisConfig>,
     calendar: Calendar,
     reload_at: Time,
 }
@@ -74,6 +78,9 @@ impl Config {
         }
         if let Some(url) = &args.database {
             file.database = Some(Secret(url.clone()));
+        }
+        if let Some(url) = &args.redis {
+            file.redis.url = Some(SecretUrl(url.clone()));
         }
         if let Some(clock) = &args.clock {
             file.clock = Some(clock.to_string());
@@ -141,6 +148,7 @@ impl Config {
                 .enumerate()
                 .map(|(at, rule)| rule.rule(at))
                 .collect::<anyhow::Result<_>>()?,
+            indicators: leases::indicators(&file.indicators),
             ..Default::default()
         };
         let database = file
@@ -149,6 +157,7 @@ impl Config {
             .map(|url| url.0.parse())
             .transpose()
             .context("database")?;
+        let redis = leases::redis(&file.redis, is_mock(&file), clock.is_some())?;
         let reload_at = time_of_day("master.reload_at", &file.master.reload_at)?;
         let calendar = calendar(&file)?;
         let settings = interface::settings(&file)?;
@@ -162,6 +171,7 @@ impl Config {
             clock,
             gateway,
             database,
+            redis,
             calendar,
             reload_at,
         })
@@ -264,6 +274,22 @@ impl Config {
             audit_queue: self.file.store.audit_queue,
             ..strikewire_store::Options::new(url)
         }
+    }
+
+    /// Whether values of indicators come from prices that nobody traded at.
+    #[must_use]
+    pub const fn is_mock(&self) -> bool {
+        is_mock(&self.file)
+    }
+
+    /// The Redis that nodes share leases and sessions in; none: they are this node's own.
+    pub(crate) fn redis(&self) -> Option<RedisConfig> {
+        self.redis.clone()
+    }
+
+    /// How long leases of indicators last.
+    pub(crate) fn leases(&self) -> LeaseSettings {
+        leases::settings(&self.file.indicators)
     }
 
     pub(crate) const fn generated(&self) -> (usize, u64) {
@@ -378,6 +404,11 @@ pub(crate) struct Urls {
     pub(crate) feed: String,
     pub(crate) api: String,
     pub(crate) master: String,
+}
+
+/// Whether prices come from a stand-in, by itself or because the file says so.
+const fn is_mock(file: &File) -> bool {
+    file.mock || matches!(file.broker, Broker::Sim)
 }
 
 /// A time of day such as `08:30`.

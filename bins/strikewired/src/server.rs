@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use strikewire_api::{Access, Api, Control, Door, Metrics, Tls};
 use strikewire_dhan::{DhanFeed, DhanRest, FeedConfig, RestConfig, TokenSource};
 use strikewire_dhan_sim::SimHandle;
-use strikewire_gateway::{Gateway, Parts, Reason, Setup};
+use strikewire_gateway::leases::RedisLeases;
+use strikewire_gateway::{Gateway, LeaseSetup, Parts, Reason, Setup};
 use strikewire_store::Store;
 use strikewire_types::{Clock, ist_date};
 use tokio::net::TcpListener;
@@ -45,8 +46,11 @@ pub struct Server {
     keys: tokio::task::JoinHandle<()>,
     hub: tokio::task::JoinHandle<()>,
     desk: tokio::task::JoinHandle<()>,
+    indicators: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
     database: String,
+    redis: Option<String>,
+    is_mock: bool,
     threads: Vec<JoinHandle<()>>,
     standin: Option<Standin>,
     // Last: the lock goes when everything else has.
@@ -100,7 +104,23 @@ impl Server {
         let store = Store::open(&options)
             .await
             .with_context(|| format!("the database {database}"))?;
-        let access = Arc::new(Access::of(store.reader()));
+        // One that is away is connected to when it is back.
+        let redis = config.redis();
+        let redis_at = redis.as_ref().map(|redis| redis.url.to_string());
+        let shared = match redis {
+            Some(redis) => Some(
+                RedisLeases::connect(redis, config.leases())
+                    .await
+                    .map(Arc::new)
+                    .context("redis")?,
+            ),
+            None => None,
+        };
+        let access = Access::of(store.reader());
+        let access = Arc::new(match &shared {
+            Some(shared) => access.with_shared_sessions(shared.sessions()),
+            None => access,
+        });
         access
             .refresh()
             .await
@@ -156,6 +176,7 @@ impl Server {
             owner,
             hub,
             desk,
+            indicators,
         } = strikewire_gateway::build(Setup {
             config: gateway_config,
             registry,
@@ -170,6 +191,11 @@ impl Server {
             },
             recovered,
             audit: Some(audit),
+            leases: LeaseSetup {
+                shared,
+                mock: config.is_mock(),
+                settings: config.leases(),
+            },
         })?;
         let mut threads = Vec::new();
         if let Some(writer) = writer {
@@ -186,6 +212,7 @@ impl Server {
         ]);
         let hub = tokio::spawn(hub);
         let desk = tokio::spawn(desk);
+        let indicators = tokio::spawn(indicators);
         let keeper = tokio::spawn(master::keep(
             source,
             gateway.clone(),
@@ -220,7 +247,12 @@ impl Server {
         };
         let router = strikewire_api::router(api);
         let http = tokio::spawn(strikewire_api::serve(listener, router, door));
-        let keys = tokio::spawn(access::keep(Arc::clone(&access), settings, clock));
+        let keys = tokio::spawn(access::keep(
+            Arc::clone(&access),
+            settings,
+            gateway.clone(),
+            clock,
+        ));
 
         Ok(Self {
             gateway,
@@ -236,8 +268,11 @@ impl Server {
             keys,
             hub,
             desk,
+            indicators,
             keeper,
             database,
+            redis: redis_at,
+            is_mock: config.is_mock(),
             threads,
             standin,
             _data_dir: data_dir,
@@ -307,11 +342,24 @@ impl Server {
             (None, _) => writeln!(text, "  broker       {:?}", self.broker),
         };
         let _ = writeln!(text, "  database     {}", self.database);
+        if let Some(redis) = &self.redis {
+            let away = match self.gateway.indicators().degraded() {
+                Some(_) => ", which is away: leases and sessions are this node's own until then",
+                None => "",
+            };
+            let _ = writeln!(text, "  redis        {redis}{away}");
+        }
         let _ = writeln!(text, "  clock        {}", self.clock.now().utc);
         let (http, ws) = match self.tls {
             Some(_) => ("https", "wss"),
             None => ("http", "ws"),
         };
+        if self.is_mock {
+            let _ = writeln!(
+                text,
+                "  indicators   mock: their values are marked, kept in memory and never shared"
+            );
+        }
         let _ = writeln!(text, "  REST         {http}://{addr}/api/v2/");
         let _ = writeln!(text, "  stream       {ws}://{addr}/api/v2/stream");
         let _ = writeln!(text, "  pages        {http}://{addr}/docs");
@@ -358,6 +406,11 @@ impl Server {
                     die("desk");
                 }
             }
+            ended = &mut self.indicators => {
+                if ended.is_err() {
+                    die("indicators");
+                }
+            }
             ended = &mut self.keeper => {
                 if ended.is_err() {
                     die("keeper of the instrument master");
@@ -388,6 +441,7 @@ impl Server {
         let standin = self.standin;
         let threads = self.threads;
         let mut http = self.http;
+        let indicators = self.indicators;
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();
@@ -409,7 +463,13 @@ impl Server {
                     http.abort();
                 }
             };
-            let _ = tokio::join!(ended, requests);
+            let leases = async {
+                // Streams that have just closed let go of what they hold.
+                if !indicators.is_finished() {
+                    let _ = tokio::time::timeout(REQUEST_LIMIT, indicators).await;
+                }
+            };
+            let _ = tokio::join!(ended, requests, leases);
         };
         tokio::time::timeout(STOP_LIMIT, all)
             .await

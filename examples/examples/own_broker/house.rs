@@ -60,6 +60,7 @@ impl House {
             owner,
             hub,
             desk,
+            indicators,
         } = build(Setup {
             config,
             registry,
@@ -72,10 +73,12 @@ impl House {
             journal: MemoryJournal::new,
             recovered: Default::default(),
             audit: None,
+            // Who holds indicators is kept in memory.
+            leases: Default::default(),
         })?;
 
         let mut tasks = JoinSet::new();
-        for task in [owner, hub, desk] {
+        for task in [owner, hub, desk, indicators] {
             tasks.spawn(task);
         }
         // The feed and all that ticks do have a thread of their own.

@@ -222,6 +222,10 @@ fn subscriptions() -> Value {
            "tier_b": {"windows": 82, "held": 82, "waiting": [], "not_listed": []}})
 }
 
+fn indicators() -> Value {
+    json!({"total_subscriptions": 0, "by_symbol": {}, "by_timeframe": {}, "total_subscribers": 0})
+}
+
 fn sockets() -> Value {
     json!({"total_connections": 1, "connected_connections": 1, "per_connection": {
         "1": {"state": "live", "since": "2026-02-09T09:00:00.000+05:30", "subscriptions": 7_597,
@@ -237,14 +241,18 @@ fn a_status_has_all_that_may_be_seen() {
     let (url, served) = serve(vec![
         ok(readiness("ready")),
         ok(subscriptions()),
+        ok(indicators()),
         ok(sockets()),
         ok(readiness("ready")),
         ok(subscriptions()),
+        ok(indicators()),
         ("403 Forbidden", forbidden.to_string()),
         ok(readiness("ready")),
         ok(subscriptions()),
+        ok(indicators()),
         ("403 Forbidden", forbidden.to_string()),
         ("503 Service Unavailable", readiness("starting").to_string()),
+        ("503 Service Unavailable", forbidden.to_string()),
         ("503 Service Unavailable", forbidden.to_string()),
         ("503 Service Unavailable", forbidden.to_string()),
     ]);
@@ -253,7 +261,7 @@ fn a_status_has_all_that_may_be_seen() {
     assert_eq!(
         serde_json::from_str::<Value>(&ran.stdout).unwrap(),
         json!({"readiness": readiness("ready"), "subscriptions": subscriptions(),
-               "connections": sockets()})
+               "indicators": indicators(), "connections": sockets()})
     );
     let ran = ask(&url, None, &["status", "--json"]);
     let document: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -287,7 +295,12 @@ fn a_status_has_all_that_may_be_seen() {
 fn colours_are_as_asked_for() {
     let answers = || {
         let ok = |document: Value| ("200 OK", document.to_string());
-        vec![ok(readiness("ready")), ok(subscriptions()), ok(sockets())]
+        vec![
+            ok(readiness("ready")),
+            ok(subscriptions()),
+            ok(indicators()),
+            ok(sockets()),
+        ]
     };
     for (color, no_color, colored) in [
         ("auto", false, false),
@@ -320,6 +333,7 @@ fn a_status_is_followed_until_interrupted() {
     let served = place.serve(vec![
         ok(readiness("ready")),
         ok(subscriptions()),
+        ok(indicators()),
         ok(sockets()),
     ]);
     let url = place.url.as_str();

@@ -71,7 +71,11 @@ impl Config {
                 (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) => keys.extend(
                     names(old, new)
                         .into_iter()
-                        .filter(|key| old.get(key) != new.get(key))
+                        .filter(|key| {
+                            let is_redis = name == "redis" && key == "url";
+                            old.get(key) != new.get(key)
+                                || is_redis && self.file.redis.url != next.file.redis.url
+                        })
                         .map(|key| format!("{name}.{key}")),
                 ),
                 // In the tables it is masked.

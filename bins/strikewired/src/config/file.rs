@@ -11,6 +11,7 @@ use strikewire_store::DatabaseUrl;
 use strikewire_types::Mode;
 
 use super::interface::{AuthSection, HttpSection, LogSection, StreamSection, TlsSection};
+use super::leases::{IndicatorsSection, RedisSection};
 use crate::Broker;
 
 /// The file as it is written.
@@ -22,6 +23,7 @@ pub(super) struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) instruments: Option<PathBuf>,
     pub(super) broker: Broker,
+    pub(super) mock: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clock: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +34,8 @@ pub(super) struct File {
     pub(super) master: Master,
     pub(super) chain: Chain,
     pub(super) subscriptions: Subscriptions,
+    pub(super) indicators: IndicatorsSection,
+    pub(super) redis: RedisSection,
     pub(super) calendar: CalendarFile,
     pub(super) eod: EndOfDay,
     pub(super) store: Store,
@@ -158,6 +162,7 @@ impl Default for File {
             data_dir: "strikewire-data".into(),
             instruments: None,
             broker: Broker::default(),
+            mock: false,
             clock: None,
             database: None,
             workers: 2,
@@ -166,6 +171,8 @@ impl Default for File {
             master: Master::default(),
             chain: Chain::default(),
             subscriptions: Subscriptions::default(),
+            indicators: IndicatorsSection::default(),
+            redis: RedisSection::default(),
             calendar: CalendarFile::default(),
             eod: EndOfDay::default(),
             store: Store::default(),

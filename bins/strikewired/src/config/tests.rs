@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory;
 
+use strikewire_gateway::leases::TimeSource;
+
 use super::read::Known;
 use super::*;
 
@@ -230,6 +232,77 @@ fn every_setting_of_the_interface_is_taken_over() {
 }
 
 #[test]
+fn indicators_are_set_up_as_the_file_says() {
+    let of = |text: &str| Config::validate(read::parse("file.toml", text).unwrap()).unwrap();
+    let config = of("");
+    assert_eq!(
+        config.gateway().indicators,
+        strikewire_gateway::IndicatorConfig::default()
+    );
+    let leases = config.leases();
+    assert_eq!(
+        (leases.idle.as_secs(), leases.key_ttl.as_secs()),
+        (300, 600)
+    );
+    assert!(config.redis().is_none());
+
+    let config = of("
+        clock = '2026-02-09T10:00:00+05:30@1'
+        [indicators]
+        ttl_s = 90
+        sweep_s = 7
+        max_per_user = 11
+        max_keys = 12
+        warm_up = false
+        fill = 'previous'
+        grace_ms = 1500
+        [redis]
+        url = 'redis://h:6380/2'
+        prefix = 'a:b-c_1.'
+        timeout_ms = 77
+    ");
+    let seconds = Duration::from_secs;
+    let expected = strikewire_gateway::IndicatorConfig {
+        sweep: seconds(7),
+        fill: strikewire_gateway::studies::Fill::Previous,
+        grace: Duration::from_millis(1_500),
+        max_per_user: 11,
+        max_keys: 12,
+        warm_up: false,
+    };
+    assert_eq!(config.gateway().indicators, expected);
+    let leases = config.leases();
+    assert_eq!((leases.idle, leases.key_ttl), (seconds(90), seconds(180)));
+    let redis = config.redis().unwrap();
+    assert_eq!(redis.url.to_string(), "redis://h:6380/2");
+    assert_eq!(redis.prefix, "a:b-c_1.");
+    assert_eq!(redis.timeout, Duration::from_millis(77));
+    // Nodes on a simulated clock share that one.
+    assert!(matches!(redis.time, TimeSource::Caller));
+    let redis = of("[redis]\nurl = 'redis://h'").redis().unwrap();
+    assert!(matches!(redis.time, TimeSource::Server));
+}
+
+#[test]
+fn values_are_real_only_where_prices_are() {
+    for (text, is_mock) in [
+        ("", true),
+        ("mock = false", true),
+        ("broker = 'dhan'", false),
+        ("broker = 'dhan'\nmock = true", true),
+        (
+            "broker = 'dhan'\n[dhan]\nfeed_url = 'ws://127.0.0.1:9010'",
+            false,
+        ),
+    ] {
+        let text = format!("{text}\n[redis]\nurl = 'redis://h'");
+        let config = Config::validate(read::parse("file.toml", &text).unwrap()).unwrap();
+        assert_eq!(config.is_mock(), is_mock, "{text}");
+        assert_eq!(config.redis().unwrap().mock, is_mock, "{text}");
+    }
+}
+
+#[test]
 fn every_flag_has_a_variable_and_a_key() {
     let top = taken("");
     let mut seen = 0;
@@ -274,6 +347,18 @@ fn no_secret_is_shown() {
         "database = ['postgres://u:hunter2@h/d']",
         "database = { url = 'postgres://u:hunter2@h/d' }",
         "databas = 'postgres://u:hunter2@h/d'",
+        "redis = 'redis://u:hunter2@h'",
+        "[redis]\nurl = 'redis://u:hunter2@h/1'",
+        "[redis]\nurl = 'rediss://:hunter2@h:6380/1?protocol=resp3'",
+        "[redis]\nurl = 'redis://h/1?password=hunter2'",
+        "[redis]\nurl = 'redis://u:a%2Fhunter2@h'",
+        "[redis]\nurl = 'redis://u:a/hunter2@h'",
+        "[redis]\nurl = 'redis://u:hunter2@h/x'",
+        "[redis]\nurl = 'amqp://u:hunter2@h'",
+        "[redis]\nurl = 'hunter2'",
+        "[redis]\nurl = ['redis://u:hunter2@h']",
+        "[redis]\nprefix = 'redis://u:hunter2@h'",
+        "[redis]\ntimeout_ms = 'hunter2'",
         "workers = 'postgres://u:hunter2@h/d'",
         "workers = 'a string \", expected hunter2'",
         "listen = 'postgres://u:hunter2@h/d'",
@@ -292,11 +377,13 @@ fn no_secret_is_shown() {
     }
     let args = Args {
         database: Some("postgres://u:hunter2@h/d".into()),
+        redis: Some("redis://someone:hunter2@h/1".into()),
         ..Args::default()
     };
     let config = Config::load(&args).unwrap();
-    let shown = format!("{}{config:?}", config.to_toml().unwrap());
+    let shown = format!("{}{config:?}{args:?}", config.to_toml().unwrap());
     assert!(!shown.contains(secret), "{shown}");
+    assert!(shown.contains("url = \"redis://"), "{shown}");
     assert!(shown.contains("postgres://u@h:5432/d"), "{shown}");
 }
 
@@ -329,6 +416,20 @@ fn changes_are_told_by_when_they_hold() {
         "database = 'postgres://u:two@h/d'",
         &[],
         &["database"],
+    );
+    let redis = |more: &str| format!("[redis]\nurl = 'redis://u:{more}");
+    check(&redis("one@h'"), &redis("two@h'"), &[], &["redis.url"]);
+    check(
+        &redis("one@h'"),
+        &redis("one@h'\nprefix = 'a:'"),
+        &[],
+        &["redis.prefix"],
+    );
+    check(
+        "",
+        "mock = true\n[indicators]\nttl_s = 60\nfill = 'previous'",
+        &[],
+        &["indicators.fill", "indicators.ttl_s", "mock"],
     );
 }
 
@@ -409,6 +510,14 @@ fn what_makes_no_sense_is_refused_by_name() {
     check("[store]\nretention_days = 0", "store.retention_days");
     check("[master]\nreload_at = 'dawn'", "master.reload_at");
     check("[eod]\nat = '25:00'", "eod.at");
+    check("[redis]\nurl = 'http://h'", "redis.url");
+    check("[redis]\nprefix = 'a b'", "redis.prefix");
+    check(
+        &format!("[redis]\nprefix = '{}'", "a".repeat(65)),
+        "redis.prefix",
+    );
+    check("[indicators]\nfill = 'zero'", "line 2: indicators.fill");
+    check("[indicators]\nttl = 300", "did you mean indicators.ttl_s?");
     check("database = 'mysql://u:hunter2@h/d'", "postgres://");
     let rule = "[[tier_b]]\ncontracts = 'options'\nsymbols = ['NIFTY']\n";
     check(&format!("{rule}width = 100"), "tier_b[0].width");

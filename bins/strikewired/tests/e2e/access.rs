@@ -1,6 +1,7 @@
 //! Keys, roles, sessions, limits: several users and admins at once, on real sockets.
 
 mod doors;
+mod indicators;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

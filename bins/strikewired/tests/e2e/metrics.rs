@@ -125,6 +125,10 @@ async fn what_is_exposed_is_what_is_documented() {
         )
         .await;
     socket.of_type("delta").await;
+    let rsi = json!({"user_id": 1, "session_id": "a", "symbol": "NIFTY", "timeframe": "1min",
+                     "indicators": [{"indicator_id": "RSI_14"}]});
+    let (status, held) = gateway.post("/api/v2/indicators/subscribe", &rsi).await;
+    assert_eq!(status, StatusCode::OK, "{held}");
     for _ in 0..3 {
         gateway.ok("/api/v2/subscriptions/status").await;
     }

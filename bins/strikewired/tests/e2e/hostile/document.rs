@@ -169,6 +169,8 @@ impl Maker<'_> {
                 .map(Value::from)
                 .to_vec(),
             "session_id" => vec![json!("hostile-1"), json!("s")],
+            "timeframe" => ["5min", "1min", "1d"].map(Value::from).to_vec(),
+            "indicator_id" => ["RSI_14", "sma_20", "BB_20_2"].map(Value::from).to_vec(),
             "q" => ["reliance", "nifty 24feb 25500 ce"]
                 .map(Value::from)
                 .to_vec(),

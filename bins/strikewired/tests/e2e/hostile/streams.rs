@@ -49,6 +49,13 @@ fn messages() -> Vec<String> {
         "{\"action\":\"unsubscribe\",\"sub\":-1,\"id\":1}",
         "{\"action\":\"unsubscribe\",\"sub\":{},\"id\":1}",
         "{\"action\":\"ping\",\"subscriptions\":7,\"id\":1}",
+        "{\"action\":\"ping\",\"subscriptions\":[],\"id\":1}",
+        "{\"action\":\"ping\",\"session_id\":\"\\u0000\",\"id\":1}",
+        "{\"action\":\"ping\",\"session_id\":\"s\",\"subscriptions\":[{}],\"id\":1}",
+        "{\"action\":\"subscribe\",\"channel\":\"indicators\",\"id\":1}",
+        "{\"action\":\"subscribe\",\"channel\":\"indicators\",\"session_id\":\"s\",\"id\":1}",
+        "{\"action\":\"subscribe\",\"channel\":\"indicators\",\"session_id\":\"s\",\"subscriptions\":[null],\"id\":1}",
+        "{\"action\":\"subscribe\",\"channel\":\"indicators\",\"session_id\":\"s\",\"user_id\":-1,\"subscriptions\":[],\"id\":1}",
         "{\"symbol\":\"\\ud800\",\"id\":1}",
     ]
     .map(str::to_owned)
@@ -64,6 +71,21 @@ fn messages() -> Vec<String> {
         let mut ticks = json!({"action": "subscribe", "channel": "ticks", "id": 1});
         ticks["instruments"] = json!(["RELIANCE", text]);
         messages.push(ticks.to_string());
+        let good = json!({"symbol": "NIFTY", "timeframe": "5min", "indicator": "RSI_14"});
+        for name in ["symbol", "timeframe", "indicator"] {
+            let mut wrong = good.clone();
+            wrong[name] = json!(text);
+            let mut asked = json!({"action": "subscribe", "channel": "indicators", "id": 1});
+            asked["session_id"] = "s".into();
+            asked["subscriptions"] = json!([good, wrong]);
+            messages.push(asked.to_string());
+            asked["action"] = "ping".into();
+            asked.as_object_mut().expect("an object").remove("channel");
+            messages.push(asked.to_string());
+        }
+        let session = json!({"action": "subscribe", "channel": "indicators", "id": 1,
+                             "session_id": text, "subscriptions": [good]});
+        messages.push(session.to_string());
     }
     messages
 }

@@ -1,10 +1,12 @@
 //! A server among hostile clients: what it must answer, what must not change, and users
 //! who notice nothing of it all.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,8 @@ const OTHERS: [&str; 2] = ["INFY", "SBIN"];
 
 pub(crate) struct World {
     pub(crate) gateway: Gateway,
+    /// Tokens of which something was computed at some time.
+    computed: Mutex<BTreeSet<String>>,
     // Ends after the gateway.
     _standin: StandIn,
 }
@@ -33,6 +37,7 @@ impl World {
         let gateway = Gateway::launch(&standin, launch).await;
         Self {
             gateway,
+            computed: Mutex::default(),
             _standin: standin,
         }
     }
@@ -53,8 +58,8 @@ impl World {
         raw::request(self.addr(), method, target, headers, body).await
     }
 
-    /// What hostile requests could change: the watchlists of those they name, and who holds
-    /// what, less what the other users do.
+    /// What hostile requests could change: the watchlists of those they name, who holds
+    /// what, less what the other users do, and who holds which indicators.
     pub(crate) async fn state(&self) -> Value {
         let mut lists = Vec::new();
         for user in NAMED {
@@ -72,11 +77,20 @@ impl World {
             .await;
         assert_eq!(page["next_cursor"], Value::Null, "all on one page");
         let rows = page["items"].as_array().expect("items").iter();
+        let indicators = self.gateway.ok("/api/v2/indicators/active").await;
+        let mut leases = Vec::new();
+        let mut computed = self.computed.lock().await;
+        for (key, record) in indicators.as_object().expect("records") {
+            leases.push(json!([key, record["ref_count"]]));
+            computed.insert(record["symbol"].as_str().expect("a token").to_owned());
+        }
         let held: Vec<Value> = rows
+            // When the claim of an indicator comes and goes is up to its computation.
+            .filter(|row| !computed.contains(row["token"].as_str().expect("a token")))
             .filter(|row| !OTHERS.iter().any(|other| row["symbol"] == *other))
             .map(|row| json!([row["token"], row["tier"], row["mode"], row["holders"]]))
             .collect();
-        json!({"lists": lists, "held": held})
+        json!({"lists": lists, "held": held, "leases": leases})
     }
 
     /// Waits until the state is `before` again: a request that is refused late has held its
