@@ -3,8 +3,8 @@
 //
 //     node --experimental-websocket check_stream.mjs http://127.0.0.1:8080
 //
-// A chain and ticks are subscribed, deltas applied; the numbers must follow each other. The
-// exit status is 0 when they did.
+// A chain, ticks and an indicator are subscribed, deltas applied; the numbers must follow each
+// other, and a ping must find the indicator alive. The exit status is 0 when all of that holds.
 
 const SOON = 20_000;
 const base = process.argv[2].replace(/\/$/, "");
@@ -27,12 +27,23 @@ const chains = new Map();
 const ticks = new Map();
 let tokens = null;
 let refused = null;
+let leased = null;
+let alive = null;
+let indicator = null;
 const socket = new WebSocket(url);
 const send = (message) => socket.send(JSON.stringify(message));
 
 socket.onopen = () => {
   send({ action: "subscribe", channel: "ticks", id: "t", instruments: ["NIFTY", "RELIANCE"] });
   send({ action: "subscribe", channel: "chain", id: "c", symbol: "NIFTY", width: 5, conflate_ms: 100 });
+  send({
+    action: "subscribe",
+    channel: "indicators",
+    id: "i",
+    session_id: "browser",
+    subscriptions: [{ symbol: "NIFTY", timeframe: "1min", indicator: "SMA_5" }],
+  });
+  send({ action: "ping", id: "p" });
   send({ action: "dance", id: "d" });
 };
 socket.onerror = () => fail("the socket failed");
@@ -42,6 +53,13 @@ socket.onmessage = ({ data }) => {
   switch (message.type) {
     case "ack":
       if (message.id === "t") ({ tokens } = message);
+      if (message.id === "i") [leased] = message.results;
+      break;
+    case "pong":
+      [alive] = message.results;
+      break;
+    case "indicator":
+      if (message.value !== null) indicator = message;
       break;
     case "error":
       refused = message;
@@ -71,10 +89,16 @@ socket.onmessage = ({ data }) => {
     chain?.deltas >= 15 &&
     Object.keys(chain.quotes).length === 10 &&
     ticks.has("NIFTY") &&
-    ticks.has("RELIANCE");
+    ticks.has("RELIANCE") &&
+    indicator;
   if (!done || socket.readyState !== WebSocket.OPEN) return;
   if (tokens.join() !== "NIFTY,RELIANCE") fail(`tokens: ${tokens}`);
   if (refused?.id !== "d" || !refused.choices.includes("subscribe")) fail(JSON.stringify(refused));
+  if (leased?.key !== "indicator_sub:NIFTY:1min:SMA_5") fail(JSON.stringify(leased));
+  if (!alive?.alive || alive.indicator_id !== "SMA_5") fail(JSON.stringify(alive));
+  // An average of the last closes is near the price, in a market that does not jump.
+  const away = Math.abs(indicator.value / ticks.get("NIFTY").ltp - 1);
+  if (indicator.symbol !== "NIFTY" || away > 0.1) fail(JSON.stringify(indicator));
   socket.close(1000);
 };
 
@@ -83,7 +107,8 @@ socket.onclose = ({ code, wasClean }) => {
   const [chain] = chains.values();
   console.log(
     `Node ${process.versions.node}'s WebSocket: ${chain.deltas} deltas of a chain of ` +
-      `${Object.keys(chain.quotes).length} legs, up to ${chain.seq}`,
+      `${Object.keys(chain.quotes).length} legs, up to ${chain.seq}; ` +
+      `${indicator.indicator_id} of ${indicator.symbol} ${indicator.value}`,
   );
   process.exit(0);
 };

@@ -4,8 +4,9 @@
     check_stream.py http://127.0.0.1:8080
 
 Ticks are subscribed, and a chain; its deltas are applied, its numbers must follow each
-other, and what comes of it must fit what REST says. Then the socket is torn off, and
-another one goes on where it was. The exit status is 0 when all of that holds.
+other, and what comes of it must fit what REST says. So are indicators, which a ping keeps
+alive until they are let go. Then the socket is torn off, and another one goes on where it
+was. The exit status is 0 when all of that holds.
 """
 
 import argparse
@@ -61,7 +62,7 @@ class Client:
     def __init__(self, socket):
         self.socket = socket
         self.ids = itertools.count(1)
-        self.chains, self.ticks = {}, {}
+        self.chains, self.ticks, self.indicators = {}, {}, {}
 
     async def ask(self, **message):
         message["id"] = next(self.ids)
@@ -76,6 +77,8 @@ class Client:
                     self.chains.setdefault(message["sub"], Chain()).take(message)
                 for item in message.get("items", []):
                     self.ticks[item["token"]] = item
+                if message["type"] == "indicator":
+                    self.indicators[message["indicator_id"]] = message
                 if wanted(message):
                     return message
 
@@ -83,6 +86,40 @@ class Client:
 def rest(base, path):
     with urllib.request.urlopen(base + path, timeout=SOON) as answer:
         return json.load(answer)
+
+
+async def indicators(base, client):
+    """An index, a number and three of them, from the first value until they are let go."""
+    wanted = [
+        {"symbol": "NIFTY", "timeframe": "1min", "indicator": name} for name in ("rsi_5", "BB_5_2")
+    ]
+    ack = await client.ask(
+        action="subscribe", channel="indicators", session_id="check", subscriptions=wanted
+    )
+    ids = [result["indicator_id"] for result in ack["results"]]
+    keys = [result["key"] for result in ack["results"]]
+    assert ids == ["RSI_5", "BB_5_2"], ack
+    assert all(result["is_new"] and result["ref_count"] == 1 for result in ack["results"]), ack
+
+    def known(_=None):
+        rsi, bands = (client.indicators.get(name, {}) for name in ids)
+        return rsi.get("value") is not None and None not in bands.get("outputs", {"": None}).values()
+
+    if not known():
+        await client.until(known)
+    rsi, bands = (client.indicators[name] for name in ids)
+    assert 0 <= rsi["value"] <= 100 and rsi["mock"] is True, rsi
+    bands = bands["outputs"]
+    assert bands["lower"] <= bands["middle"] <= bands["upper"], bands
+
+    pong = await client.ask(action="ping", session_id="check", subscriptions=wanted)
+    assert [result["alive"] for result in pong["results"]] == [True, True], pong
+    pong = await client.ask(action="ping")
+    assert len(pong["results"]) == 2, pong
+    assert set(keys) <= rest(base, "/api/v2/indicators/active").keys()
+    ended = await client.ask(action="unsubscribe", sub=ack["sub"])
+    assert ended["type"] == "ack", ended
+    assert not set(keys) & rest(base, "/api/v2/indicators/active").keys()
 
 
 async def main():
@@ -133,6 +170,8 @@ async def main():
         pong = await client.ask(action="ping")
         assert pong["type"] == "pong", pong
 
+        await indicators(base, client)
+
         error = await client.ask(action="subscribe", channel="chain", symbol="NOSUCH")
         assert error["code"] == "unknown_symbol", error
         # Torn off, without a goodbye.
@@ -151,7 +190,7 @@ async def main():
 
     print(
         f"websockets {websockets.__version__}: {known.deltas} deltas of a chain of "
-        f"{len(known.quotes)} legs, up to {known.seq}; ticks, resume and REST fit"
+        f"{len(known.quotes)} legs, up to {known.seq}; ticks, indicators, resume and REST fit"
     )
 
 

@@ -5,6 +5,7 @@
 pub mod feed;
 #[cfg(feature = "numbers")]
 pub mod plain;
+pub mod studies;
 
 use strikewire_broker::{DepthLevel, Quote, Update};
 use strikewire_dhan::decode::{decode, decode_packed};
