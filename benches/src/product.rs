@@ -55,6 +55,7 @@ pub async fn start(
         owner,
         hub,
         desk,
+        indicators,
     } = strikewire_gateway::build(Setup {
         config,
         registry,
@@ -65,6 +66,7 @@ pub async fn start(
         journal: MemoryJournal::new,
         recovered: Default::default(),
         audit: None,
+        leases: Default::default(),
     })?;
     thread("owner", move || owner)?;
     thread("feed", move || async move {
@@ -74,6 +76,7 @@ pub async fn start(
     })?;
     tokio::spawn(hub);
     tokio::spawn(desk);
+    tokio::spawn(indicators);
 
     // One address holds all clients.
     let mut settings = Settings::default();

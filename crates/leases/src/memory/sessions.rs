@@ -75,15 +75,20 @@ impl Sessions {
         let (who, session) = (caller.who, caller.session);
         let mut shard = self.shard(session).lock();
         let found = |it: &Session| it.hash == session && it.id == who.session;
-        let Ok(mut entry) = shard.find_entry(session, found) else {
+        let Some(entry) = shard.find_mut(session, found) else {
             return;
         };
-        let held = &mut entry.get_mut().held;
-        if let Ok(lease) = held.find_entry(hash(who.user, key), |it| it.is(who.user, key)) {
+        let same = |it: &Held| it.is(who.user, key);
+        if let Ok(lease) = entry.held.find_entry(hash(who.user, key), same) {
             lease.remove();
         }
-        if held.is_empty() {
-            entry.remove();
+    }
+
+    /// Forgets sessions that hold nothing. Not where they let go of the last key: most take
+    /// another soon.
+    pub(super) fn tidy(&self) {
+        for shard in &self.0 {
+            shard.0.lock().retain(|session| !session.held.is_empty());
         }
     }
 

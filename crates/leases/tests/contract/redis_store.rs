@@ -1,5 +1,6 @@
 //! The suite on Redis, and what only Redis has to do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redis::AsyncCommands;
@@ -70,6 +71,15 @@ pub(crate) async fn check(raw: &MultiplexedConnection, prefix: &str) {
             assert_eq!(key.lease_key(), rest);
             let members = serde_json::from_str::<serde_json::Value>(&json).unwrap();
             assert_eq!(members.as_object().unwrap().len(), 8, "{json}");
+            let name = rest.strip_prefix("indicator_sub:").unwrap();
+            let places = format!("{prefix}indicator_lease:places:{name}");
+            let places: BTreeMap<String, usize> = raw.hgetall(places).await.unwrap();
+            assert_eq!(places.len(), record.subscribers.len() + 1, "{json}");
+            for subscriber in record.subscribers.keys() {
+                let entry = &json[places[subscriber] + 1..];
+                let begins = format!("\n\"{subscriber}\":{{\"last_active\":");
+                assert!(entry.starts_with(&begins), "{subscriber} {json}");
+            }
         }
     }
 }
@@ -205,6 +215,141 @@ async fn what_ended_by_itself_leaves_nothing() {
     assert_eq!(leases.heartbeat(at(2_400), &b, one).await.unwrap(), [true]);
     assert_eq!(leases.sweep(at(2_800)).await.unwrap().len(), 2);
     rig.check().await;
+}
+
+/// The places of entries beside a record are believed by nobody.
+#[tokio::test]
+async fn places_that_are_lost_or_wrong_do_no_harm() {
+    let Some(rig) = server("places_that_are_lost").await else {
+        return;
+    };
+    let mut raw = rig.raw.clone();
+    let leases = &rig.leases;
+    let rsi = &keys(&["NIFTY:5min:RSI_14"]);
+    let all = [who(7, "a"), who(8, "b"), who(9, "c")];
+    let other = who(10, "d");
+    let places = format!("{}indicator_lease:places:NIFTY:5min:RSI_14", rig.prefix);
+    for round in 0..15 {
+        for who in &all {
+            leases.subscribe(at(0), who, None, rsi).await.unwrap();
+        }
+        match round / 5 {
+            0 => raw.del::<_, ()>(&places).await.unwrap(),
+            1 => {
+                for who in &all {
+                    let far = raw.hset::<_, _, _, ()>(&places, who.to_string(), 1_000_000);
+                    far.await.unwrap();
+                }
+            }
+            _ => {
+                // The place of another.
+                let others: usize = raw.hget(&places, all[1].to_string()).await.unwrap();
+                let same = raw.hset::<_, _, _, ()>(&places, all[0].to_string(), others);
+                same.await.unwrap();
+            }
+        }
+        match round % 5 {
+            0 => {
+                for who in &all {
+                    assert_eq!(leases.heartbeat(at(1), who, rsi).await.unwrap(), [true]);
+                }
+                assert_eq!(leases.heartbeat(at(1), &other, rsi).await.unwrap(), [false]);
+            }
+            1 => {
+                let leased = leases.subscribe(at(1), &all[0], Some("x"), rsi).await;
+                assert_eq!(leased.unwrap()[0].ref_count, 3);
+            }
+            2 => {
+                let leased = leases.subscribe(at(1), &other, None, rsi).await.unwrap()[0];
+                assert_eq!((leased.is_new, leased.ref_count), (false, 4));
+                let ended = leases.unsubscribe(&other, rsi).await.unwrap()[0];
+                assert_eq!((ended.was_held, ended.ref_count), (true, 3));
+            }
+            3 => {
+                assert!(!leases.unsubscribe(&other, rsi).await.unwrap()[0].was_held);
+                let ended = leases.unsubscribe(&all[0], rsi).await.unwrap()[0];
+                assert_eq!((ended.was_held, ended.ref_count), (true, 2));
+            }
+            _ => {
+                assert_eq!(leases.release(at(1), "a", None).await.unwrap().len(), 1);
+                assert_eq!(leases.sweep(at(306)).await.unwrap().len(), 2);
+                assert_eq!(leases.record(&rsi[0]).await.unwrap(), None);
+                continue;
+            }
+        }
+        // Whatever else was wrong is found when it is needed.
+        for who in &all {
+            leases.subscribe(at(2), who, None, rsi).await.unwrap();
+        }
+        let record = leases.record(&rsi[0]).await.unwrap().unwrap();
+        assert_eq!((record.ref_count, record.subscribers.len()), (3, 3));
+        rig.check().await;
+    }
+}
+
+/// Blanks that entries leave behind are taken out before they are more than the record.
+#[tokio::test]
+async fn a_record_does_not_grow_while_they_come_and_go() {
+    let Some(rig) = server("a_record_does_not_grow").await else {
+        return;
+    };
+    let rsi = &keys(&["NIFTY:5min:RSI_14"]);
+    let name = format!("{}indicator_sub:NIFTY:5min:RSI_14", rig.prefix);
+    for user in 0..3 {
+        rig.leases
+            .subscribe(at(0), &who(user, "a"), None, rsi)
+            .await
+            .unwrap();
+    }
+    for round in 0..200 {
+        let socket = "s".repeat(round);
+        let (one, other) = (who(100 + round as u64, "b"), who(round as u64 % 3, "a"));
+        rig.leases
+            .subscribe(at(1), &one, Some(&socket), rsi)
+            .await
+            .unwrap();
+        // The first entry goes too, and another becomes the first.
+        rig.leases.unsubscribe(&other, rsi).await.unwrap();
+        let leased = rig
+            .leases
+            .subscribe(at(1), &other, None, rsi)
+            .await
+            .unwrap();
+        assert_eq!(leased[0].ref_count, 4);
+        rig.leases.unsubscribe(&one, rsi).await.unwrap();
+        let length: usize = rig.raw.clone().strlen(&name).await.unwrap();
+        assert!(length < 4_096, "{length}");
+        rig.check().await;
+    }
+}
+
+/// Two nodes on one server: what one has heard the other knows, and what ends is told once.
+#[tokio::test]
+async fn two_nodes_sweep_as_one() {
+    let Some(rig) = server("two_nodes_sweep").await else {
+        return;
+    };
+    let url = shared("two_nodes_sweep").unwrap();
+    let second = RedisLeases::connect(config(&url, &rig.prefix), settings())
+        .await
+        .unwrap();
+    let (a, b) = (who(7, "a"), who(8, "b"));
+    let rsi = &keys(&["NIFTY:5min:RSI_14"]);
+    rig.leases.subscribe(at(0), &a, None, rsi).await.unwrap();
+    second.subscribe(at(0), &b, None, rsi).await.unwrap();
+    assert_eq!(second.heartbeat(at(304), &a, rsi).await.unwrap(), [true]);
+    for (now, expected) in [
+        (304, vec![]),
+        (307, vec![&b]),
+        (608, vec![]),
+        (610, vec![&a]),
+    ] {
+        let (one, other) = tokio::join!(rig.leases.sweep(at(now)), second.sweep(at(now)));
+        let gone = [one.unwrap(), other.unwrap()].concat();
+        let those: Vec<_> = gone.iter().map(|it| &it.subscriber).collect();
+        assert_eq!(those, expected, "{now}");
+    }
+    assert_eq!(second.totals().await.unwrap().keys, 0);
 }
 
 /// What another program wrote under the name of a record.

@@ -31,6 +31,8 @@ macro_rules! contract {
             letting_go_is_exact_and_may_be_repeated,
             a_session_is_released_and_none_that_looks_like_it,
             the_silent_are_swept_and_told_once,
+            a_heartbeat_just_before_the_sweep_counts,
+            who_left_and_came_back_is_new,
             a_heartbeat_keeps_only_what_is_held,
             the_list_is_what_was_asked_for,
             texts_come_back_as_they_were,
@@ -229,6 +231,66 @@ pub(crate) async fn the_silent_are_swept_and_told_once<R: Rig>(rig: &R) {
     let gone = leases.sweep(at(200 + IDLE + 1)).await.unwrap();
     assert_eq!(gone.len(), 1);
     assert!(gone[0].stopped);
+    assert_eq!(leases.totals().await.unwrap(), Model::default().totals());
+}
+
+/// When a record is to be looked at is known from its first subscriber on; the heartbeats since
+/// are found only then.
+pub(crate) async fn a_heartbeat_just_before_the_sweep_counts<R: Rig>(rig: &R) {
+    let leases = rig.leases();
+    let (a, b) = (who(7, "a"), who(8, "b"));
+    let rsi = &keys(&["NIFTY:5min:RSI_14"]);
+    for who in [&a, &b] {
+        leases.subscribe(at(0), who, None, rsi).await.unwrap();
+    }
+    let mut heard = 0;
+    for _ in 0..4 {
+        // Due, and heard of in the last second before.
+        let late = heard + IDLE - 1;
+        assert_eq!(leases.heartbeat(at(late), &a, rsi).await.unwrap(), [true]);
+        let gone = leases.sweep(at(late + 2)).await.unwrap();
+        let those: Vec<_> = gone.iter().map(|it| &it.subscriber).collect();
+        let expected = if heard == 0 { vec![&b] } else { vec![] };
+        assert_eq!(those, expected);
+        assert_eq!(leases.sweep(at(late + IDLE - 1)).await.unwrap(), []);
+        heard = late;
+    }
+    let gone = leases.sweep(at(heard + IDLE + 1)).await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert!(gone[0].stopped && gone[0].subscriber == a);
+    assert_eq!(leases.totals().await.unwrap(), Model::default().totals());
+}
+
+/// Nothing that is left of the first time ends the second.
+pub(crate) async fn who_left_and_came_back_is_new<R: Rig>(rig: &R) {
+    let leases = rig.leases();
+    let (a, b) = (who(7, "a"), who(8, "b"));
+    let both = &keys(&["NIFTY:5min:RSI_14", "NIFTY:5min:SMA_20"]);
+    leases.subscribe(at(0), &a, None, both).await.unwrap();
+    leases.subscribe(at(0), &b, None, &both[..1]).await.unwrap();
+    let ended = leases.unsubscribe(&a, both).await.unwrap();
+    assert_eq!(ended, [released(true, false, 1), released(true, true, 0)]);
+    assert_eq!(leases.totals().await.unwrap().subscribers, 1);
+    let back = leases.subscribe(at(200), &a, None, both).await.unwrap();
+    assert_eq!(back, [leased(false, 2), leased(true, 1)]);
+    assert_eq!(leases.totals().await.unwrap().subscribers, 2);
+    let gone = leases.sweep(at(IDLE + 1)).await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert!(gone[0].subscriber == b && !gone[0].stopped);
+    assert_eq!(
+        leases
+            .heartbeat(at(IDLE + 2), &a, &both[..1])
+            .await
+            .unwrap(),
+        [true]
+    );
+    let gone = leases.sweep(at(200 + IDLE + 1)).await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert!(gone[0].key == both[1] && gone[0].stopped);
+    let gone = leases.release(at(600), "a", None).await.unwrap();
+    assert_eq!(gone.len(), 1);
+    assert!(gone[0].key == both[0] && gone[0].stopped);
+    assert_eq!(leases.sweep(at(10_000)).await.unwrap(), []);
     assert_eq!(leases.totals().await.unwrap(), Model::default().totals());
 }
 

@@ -3,21 +3,23 @@
 -- ..."subscribers":{
 -- "7_session_a":{"last_active":1770000000,"websocket_id":null},
 -- "8_session_b":{"last_active":1770000000,"websocket_id":null}}}
--- `places`, a hash beside it, says after how many bytes each entry begins, and under '' how
--- long the record was when it was last written as a whole. Nothing there is believed: the
--- entry is looked at, and where the two do not agree `rewrite` makes them.
+-- `places`, a hash beside it, says where the byte before each entry is, and under '' how long
+-- the record was when it was last written as a whole. It has either all subscribers or is
+-- not there, and no place is believed: the entry is looked at, and where the two do not agree
+-- `rewrite` makes them. (Numbers that are known go as texts: that spares writing them.)
 local call, sub, find, match, format = redis.call, string.sub, string.find, string.match, string.format
-local ACCESSED, COUNT, HEAD = 17, 64, 72
+local ACCESSED, COUNT, HEAD = '17', '64', '72'
 
 local function needle_of(subscriber)
   return '\n"' .. subscriber .. '":{"last_active":'
 end
 
--- The digits of `created_at`, and how many subscribers there are; nothing: no record of ours.
+-- How many subscribers there are, the digits of `created_at` and of `last_accessed`; nothing:
+-- no record of ours.
 local function head(key)
-  local created, count = match(call('GETRANGE', key, 0, HEAD),
-    '^{"last_accessed":%d+,"created_at":(%d+),"ref_count": *(%d+)$')
-  return created, tonumber(count)
+  local accessed, created, count = match(call('GETRANGE', key, '0', HEAD),
+    '^{"last_accessed":(%d+),"created_at":(%d+),"ref_count": *(%d+)$')
+  return tonumber(count), created, accessed
 end
 
 -- What is before the count, after it, and where the entries begin.
@@ -31,7 +33,7 @@ local function write(key, places, before, after, subscribers, entries)
   local text = before .. format('%9d', #entries) .. after
   local at, fields = #text, { '', 0 }
   for i, entry in ipairs(entries) do
-    fields[2 * i + 1], fields[2 * i + 2] = subscribers[i], at
+    fields[2 * i + 1], fields[2 * i + 2] = subscribers[i], at - 1
     at = at + #entry + 1
   end
   text = text .. table.concat(entries, ',') .. '}}'
@@ -44,34 +46,36 @@ local function write(key, places, before, after, subscribers, entries)
   call('PEXPIRE', places, math.max(call('PTTL', key), 1))
 end
 
+-- Whether it is a record of ours.
 local function rewrite(key, places)
   local record = call('GET', key)
   local before, after, body
   if record then before, after, body = split(record) end
   if not body then
     call('DEL', places)
-    return
+    return false
   end
   local subscribers, entries = {}, {}
   for entry, subscriber in string.gmatch(sub(record, body), '(\n"([^"]+)":{[^}]*})') do
     entries[#entries + 1], subscribers[#subscribers + 1] = entry, subscriber
   end
   write(key, places, before, after, subscribers, entries)
+  return true
 end
 
--- Where the entry of a subscriber begins, and its text from the byte before to its time and
+-- Where the byte before a subscriber's entry is, and the text from there to its time and
 -- `more` bytes behind.
 local function locate(key, places, subscriber, needle, more)
   for _ = 1, 2 do
     local at = call('HGET', places, subscriber)
     if at then
-      local text = call('GETRANGE', key, at - 1, at + #needle + 9 + more)
+      local text = call('GETRANGE', key, at, at + #needle + 10 + more)
       if sub(text, 2, #needle + 1) == needle then return at, text end
     else
-      local _, count = head(key)
+      local count = head(key)
       if not count or call('HLEN', places) == count + 1 then return end
     end
-    rewrite(key, places)
+    if not rewrite(key, places) then return end
   end
 end
 
@@ -80,29 +84,29 @@ end
 local function remove(key, places, subscriber)
   local needle = needle_of(subscriber)
   local at, text = locate(key, places, subscriber, needle, 100)
-  local _, count = head(key)
-  if not at then return false, count or 0 end
-  if count <= 1 then
+  if not at then return false, head(key) or 0 end
+  call('HDEL', places, subscriber)
+  local count = call('HLEN', places) - 1
+  if count == 0 then
     call('DEL', key, places)
     return true, 0
   end
   local stop = find(text, '}', #needle, true)
   if not stop then
-    text = call('GETRANGE', key, at - 1, -1)
+    text = call('GETRANGE', key, at, '-1')
     stop = find(text, '}', #needle, true)
   end
   -- Blanks instead, for what follows would have to be moved; the comma before it goes too.
   if sub(text, 1, 1) == ',' then
-    call('SETRANGE', key, at - 1, string.rep(' ', stop))
+    call('SETRANGE', key, at, string.rep(' ', stop))
   else
-    call('SETRANGE', key, at, string.rep(' ', stop - 1))
-    local behind = at - 1 + stop
-    local comma = find(call('GETRANGE', key, behind, -1), ',', 1, true)
+    call('SETRANGE', key, at + 1, string.rep(' ', stop - 1))
+    local behind = at + stop
+    local comma = find(call('GETRANGE', key, behind, '-1'), ',', 1, true)
     call('SETRANGE', key, behind + comma - 1, ' ')
   end
-  call('SETRANGE', key, COUNT, format('%9d', count - 1))
-  call('HDEL', places, subscriber)
-  return true, count - 1
+  call('SETRANGE', key, COUNT, format('%9d', count))
+  return true, count
 end
 
 -- Forgets a subscriber that has no lease any more.

@@ -14,7 +14,8 @@ if not now then
 end
 local at_seconds = floor(now / 1000)
 local seconds, minute = format('%d', at_seconds), floor(at_seconds / 60)
-local key_ttl, deadline, index_ttl, before = ARGV[2], now + ARGV[3], ARGV[4], ARGV[6] + 1
+local key_ttl, index_ttl, before = ARGV[2], ARGV[4], ARGV[6] + 1
+local deadline = format('%d', now + ARGV[3])
 local keys, subscribers = KEYS[1], KEYS[2]
 local answer, key_at, arg_at = {}, 3, 8
 
@@ -37,13 +38,13 @@ local function renew(key, places)
   index(keys, sub(key, before))
 end
 
--- Whether an entry is there; it is then heard of now. And whether its expiries were renewed.
+-- Where the entry is, if it is; it is heard of now. And whether its expiries were renewed.
 local function hear(key, places, subscriber, needle)
   local at, text = locate(key, places, subscriber, needle, 0)
   if not at then return end
   local heard = sub(text, #needle + 2)
   if heard == seconds and not given then return at, false end
-  call('SETRANGE', key, at + #needle, seconds)
+  call('SETRANGE', key, at + #needle + 1, seconds)
   call('SETRANGE', key, ACCESSED, seconds)
   local due = is_due(heard)
   if due then renew(key, places) end
@@ -52,8 +53,8 @@ end
 
 -- Puts another websocket into an entry.
 local function connect(key, places, at, needle, websocket)
-  local from = at + #needle + 10 + #',"websocket_id":'
-  local rest = call('GETRANGE', key, from, -1)
+  local from = at + #needle + 11 + #',"websocket_id":'
+  local rest = call('GETRANGE', key, from, '-1')
   local stop = find(rest, '}', 1, true)
   if stop - 1 == #websocket then
     call('SETRANGE', key, from, websocket)
@@ -63,38 +64,49 @@ local function connect(key, places, at, needle, websocket)
   end
 end
 
+-- Whether that is the record's first subscriber, and how many there are.
 local function subscribe(key, places, subscriber, needle, websocket, after)
-  local created, count = head(key)
+  local count, created, accessed = head(key)
+  local length = count and call('STRLEN', key)
+  local added = count and call('HSETNX', places, subscriber, length - 2) == 1
+  if added and call('HLEN', places) ~= count + 2 then
+    -- Not all were there, perhaps not even this one.
+    count = rewrite(key, places) and head(key)
+    length = call('STRLEN', key)
+    added = count and call('HSETNX', places, subscriber, length - 2) == 1
+  end
+  if count and not added then
+    local at = hear(key, places, subscriber, needle)
+    if at then
+      if websocket ~= '' then connect(key, places, at, needle, websocket) end
+      return 0, count
+    end
+    -- There was a place and no entry. The places have been made anew, or no record is there.
+    count = head(key)
+    length = call('STRLEN', key)
+    added = count and call('HSETNX', places, subscriber, length - 2) == 1
+  end
   local entry = needle .. seconds .. ',"websocket_id":' .. (websocket == '' and 'null' or websocket) .. '}'
-  if not count then
+  if not added then
     local text = '{"last_accessed":' .. seconds .. ',"created_at":' .. seconds
       .. ',"ref_count":        1,"ttl":' .. ARGV[5] .. after
     call('SET', key, text .. entry .. '}}', 'PX', key_ttl)
     call('DEL', places)
-    call('HSET', places, '', #text + #entry + 2, subscriber, #text)
+    call('HSET', places, '', #text + #entry + 2, subscriber, #text - 1)
     call('PEXPIRE', places, key_ttl)
     call('ZADD', keys, deadline, sub(key, before))
     if call('ZCARD', keys) == 1 then call('PEXPIRE', keys, index_ttl) end
     return 1, 1
   end
-  local at = hear(key, places, subscriber, needle)
-  if at then
-    if websocket ~= '' then connect(key, places, at, needle, websocket) end
-    return 0, count
-  end
-  local length = call('STRLEN', key)
-  if length > 2 * (count + 1) * #entry + 1024 and length > 2 * call('HGET', places, '') + 1024 then
-    -- More than half of it may be blanks.
-    rewrite(key, places)
-    length = call('STRLEN', key)
-  end
   count = count + 1
   call('SETRANGE', key, length - 2, ',' .. entry .. '}}')
   call('SETRANGE', key, ACCESSED,
     seconds .. ',"created_at":' .. created .. ',"ref_count":' .. format('%9d', count))
-  call('HSET', places, subscriber, length - 1)
-  call('PEXPIRE', key, key_ttl)
-  call('PEXPIRE', places, key_ttl)
+  if is_due(accessed) then renew(key, places) end
+  if length > 2 * count * #entry + 1024 and length > 2 * call('HGET', places, '') + 1024 then
+    -- More than half of it may be blanks.
+    rewrite(key, places)
+  end
   return 0, count
 end
 
@@ -123,7 +135,7 @@ while arg_at <= #ARGV do
       local name = sub(key, before)
       arg_at = arg_at + 1
       local is_new, n = subscribe(key, ARGV[7] .. name, subscriber, needle, websocket, ARGV[arg_at])
-      if call('ZADD', leases, 0, user .. ':' .. name) == 1 then named = true end
+      if call('ZADD', leases, '0', user .. ':' .. name) == 1 then named = true end
       answer[#answer + 1] = is_new
       answer[#answer + 1] = n
     end
