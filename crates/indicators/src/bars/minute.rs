@@ -32,7 +32,8 @@ pub struct Tick {
 /// Makes minute bars of the ticks of one instrument.
 ///
 /// - A minute is final when it ended [`GRACE`] ago; until then it takes ticks, also when
-///   the next one has begun. What comes later is counted and dropped.
+///   the next one has begun. What comes later is counted and dropped, and the minute is
+///   named ([`tick`](Self::tick)): it is not what was traded.
 /// - The packet that repeats a trade because something else changed (the book, the open
 ///   interest) changes nothing and is never late.
 /// - A bar's volume is what the day's volume grew by with its ticks. A lower volume with a
@@ -69,6 +70,8 @@ pub struct MinuteBuilder {
     clock: Utc,
     grace: Duration,
     late: u64,
+    /// The minute of the last late tick.
+    lost: Utc,
     out_of_session: u64,
 }
 
@@ -190,6 +193,7 @@ impl MinuteBuilder {
             clock: NEVER,
             grace: GRACE,
             late: 0,
+            lost: NEVER,
             out_of_session: 0,
         }
     }
@@ -204,8 +208,16 @@ impl MinuteBuilder {
     /// Takes a tick; gives out the minute that can no longer have its grace because the
     /// one after the next has begun. The calendar is only asked for the first tick of a
     /// session, and for those outside.
+    ///
+    /// Gives back the start of a minute that is over and misses this tick, whether it had a
+    /// bar or not; of several ticks in a row only with the first.
     #[inline]
-    pub fn tick(&mut self, tick: &Tick, calendar: &Calendar, out: &mut impl FnMut(Bar)) {
+    pub fn tick(
+        &mut self,
+        tick: &Tick,
+        calendar: &Calendar,
+        out: &mut impl FnMut(Bar),
+    ) -> Option<Utc> {
         if self.from <= tick.ltt
             && tick.ltt < self.to
             && let Some(current) = &mut self.current
@@ -217,13 +229,14 @@ impl MinuteBuilder {
                 self.newest = tick.ltt;
                 self.price = tick.ltp;
             }
+            None
         } else {
-            self.turn(tick, calendar, out);
+            self.turn(tick, calendar, out)
         }
     }
 
     /// A tick that is not simply one more of the current minute.
-    fn turn(&mut self, tick: &Tick, calendar: &Calendar, out: &mut impl FnMut(Bar)) {
+    fn turn(&mut self, tick: &Tick, calendar: &Calendar, out: &mut impl FnMut(Bar)) -> Option<Utc> {
         let is_first = core::mem::take(&mut self.is_first);
         let is_repeat = tick.ltt == self.newest
             && tick.ltp == self.price
@@ -241,7 +254,7 @@ impl MinuteBuilder {
         let Some(session) = session else {
             self.out_of_session += u64::from(!is_repeat);
             self.pass_over(tick, is_first);
-            return;
+            return None;
         };
         self.session = Some(session);
 
@@ -251,21 +264,24 @@ impl MinuteBuilder {
             || start + MINUTE + self.grace <= self.clock
             || self.previous.is_some_and(|minute| start < minute.start);
         if !is_open && is_over {
+            let mut lost = None;
             if !is_first && !is_repeat {
                 self.late += 1;
                 // Where the clock is wrong, the minute may yet have a bar.
                 self.gap_to = self.gap_to.max(start + MINUTE);
                 self.taken_back(start, tick);
+                let before = core::mem::replace(&mut self.lost, start);
+                lost = (before != start).then_some(start);
             }
             self.pass_over(tick, is_first);
-            return;
+            return lost;
         }
         if !is_open {
             let complete = !is_first && start >= self.gap_to;
             self.open(Forming::new(start, tick, complete), out);
-            if is_first {
-                self.total = tick.volume.or(self.total);
-            }
+        }
+        if is_first && (!is_open || tick.volume.is_none()) {
+            self.total = tick.volume;
         }
         let moved = self.taken_back(start, tick);
         let base = self.total;
@@ -285,6 +301,7 @@ impl MinuteBuilder {
         if let Some(current) = self.current {
             (self.from, self.to) = (current.start, current.end());
         }
+        None
     }
 
     /// A tick of an earlier minute that comes after the first of a later one: what was
@@ -308,10 +325,11 @@ impl MinuteBuilder {
         }
     }
 
-    /// A tick that no bar takes still says what the volume is.
+    /// A tick that no bar takes still says what the volume is. After a gap without one it
+    /// is not known any more.
     fn pass_over(&mut self, tick: &Tick, is_first: bool) {
         if is_first {
-            self.total = tick.volume.or(self.total);
+            self.total = tick.volume;
         } else {
             grow(&mut self.total, tick, self.newest);
         }

@@ -28,6 +28,8 @@ struct Run {
     builder: MinuteBuilder,
     calendar: Calendar,
     bars: Vec<Bar>,
+    /// Minutes that were said to miss a tick.
+    lost: Vec<Utc>,
 }
 
 impl Run {
@@ -36,6 +38,7 @@ impl Run {
             builder: MinuteBuilder::new(class),
             calendar,
             bars: Vec::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -49,8 +52,9 @@ impl Run {
     }
 
     fn tick(&mut self, tick: Tick) {
-        self.builder
-            .tick(&tick, &self.calendar, &mut |bar| self.bars.push(bar));
+        let mut out = |bar| self.bars.push(bar);
+        let lost = self.builder.tick(&tick, &self.calendar, &mut out);
+        self.lost.extend(lost);
     }
 
     fn advance(&mut self, now: Utc) {
@@ -143,6 +147,74 @@ fn repeats_make_no_bar_and_are_not_late() {
     run.advance(monday("10:02:00"));
     // What the late one traded is not counted in a bar of another minute.
     assert_eq!(run.shown(), ["10:00 101 101 101 101 2"]);
+}
+
+#[test]
+fn a_minute_that_misses_a_tick_is_named() {
+    let mut run = Run::of_monday();
+    run.tick(tick(monday("09:20:30"), 100, 10));
+    run.tick(tick(monday("09:20:59"), 101, 12));
+    run.advance(monday("09:21:01"));
+    assert_eq!(run.shown(), ["09:20 100 101 100 101 12"]);
+    assert_eq!(run.lost, []);
+    // Repeats miss nothing, what comes too late does, once.
+    run.tick(tick(monday("09:20:59"), 101, 12));
+    run.tick(Tick {
+        oi: Some(7),
+        ..tick(monday("09:20:59"), 101, None)
+    });
+    assert_eq!(run.lost, []);
+    run.tick(tick(monday("09:20:59"), 101, 15));
+    run.tick(tick(monday("09:20:59"), 99, 16));
+    assert_eq!(run.lost, [monday("09:20:00")]);
+    run.tick(tick(monday("09:21:02"), 102, 18));
+    run.advance(monday("09:24:00"));
+    assert_eq!(run.shown(), ["09:21 102 102 102 102 2"]);
+    // So does a minute whose only trade it was, and which had no bar.
+    run.tick(tick(monday("09:22:10"), 103, 20));
+    assert_eq!(run.lost, [monday("09:20:00"), monday("09:22:00")]);
+    assert_eq!(run.builder.late(), 3);
+    // What is over before the first tick, or a gap, is not missed by what follows.
+    let mut run = Run::new(Calendar::builtin(), CLASS);
+    run.advance(monday("10:20:30"));
+    run.tick(tick(monday("10:05:10"), 100, 1_000));
+    run.builder.gap(monday("10:20:31"), monday("10:30:00"));
+    run.advance(monday("10:30:00"));
+    run.tick(tick(monday("10:25:00"), 100, 1_100));
+    assert_eq!(run.lost, []);
+}
+
+#[test]
+fn without_a_volume_at_the_end_of_a_gap_what_it_was_is_not_known() {
+    // Whether the first trade lies in a minute that is open, new, or over.
+    for first in ["10:01:50", "10:02:10", "10:00:30"] {
+        let mut run = Run::of_monday();
+        run.tick(tick(monday("10:00:30"), 100, 10));
+        run.advance(monday("10:01:02"));
+        run.tick(tick(monday("10:01:05"), 101, 20));
+        run.builder.gap(monday("10:01:10"), monday("10:01:50"));
+        run.tick(tick(monday(first), 101, None));
+        // Much was traded in the gap; this minute had a part of it, or not.
+        run.tick(tick(monday("10:02:20"), 102, 90));
+        run.tick(tick(monday("10:03:20"), 103, 95));
+        run.advance(monday("10:05:00"));
+        let complete: Vec<(Utc, bool)> = run
+            .bars
+            .iter()
+            .map(|bar| (bar.start, bar.complete))
+            .collect();
+        assert_eq!(
+            complete,
+            [
+                (monday("10:00:00"), true),
+                (monday("10:01:00"), false),
+                (monday("10:02:00"), false),
+                (monday("10:03:00"), true)
+            ],
+            "{first}"
+        );
+        assert_eq!(run.bars[3].volume, Some(5), "{first}");
+    }
 }
 
 #[test]
