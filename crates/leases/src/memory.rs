@@ -152,6 +152,16 @@ impl MemoryLeases {
         })
     }
 
+    /// When the subscriber was last heard of for the key; absent: it does not hold it.
+    #[must_use]
+    pub fn heard(&self, key: &LeaseKey, who: &Subscriber) -> Option<Mono> {
+        let caller = Caller::new(who);
+        let table = self.table(key).lock();
+        let subscribers = &table.get(key)?.subscribers;
+        let mark = subscribers.find(caller.hash, |it| caller.is(it))?;
+        Some(mark.mono)
+    }
+
     /// Keys that have a subscriber.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -215,7 +225,9 @@ impl MemoryLeases {
         }
     }
 
-    fn let_go(&self, caller: &Caller<'_>, key: &LeaseKey) -> Released {
+    /// Lets go of a key; where a websocket is given, only if the record names that one or
+    /// none.
+    fn let_go(&self, caller: &Caller<'_>, websocket: Option<&str>, key: &LeaseKey) -> Released {
         let mut table = self.table(key).lock();
         let Some(record) = table.get_mut(key) else {
             return Released {
@@ -227,10 +239,20 @@ impl MemoryLeases {
         let mark = record
             .subscribers
             .find_entry(caller.hash, |it| caller.is(it));
-        let was_held = mark.map(|mark| drop(mark.remove())).is_ok();
+        let (was_held, goes) = match mark {
+            Ok(mark) => {
+                let named = mark.get().websocket.as_deref();
+                let goes = named.is_none() || websocket.is_none() || named == websocket;
+                if goes {
+                    mark.remove();
+                }
+                (true, goes)
+            }
+            Err(_) => (false, false),
+        };
         let ref_count = record.ref_count();
-        let stopped = was_held && ref_count == 0;
-        if was_held {
+        let stopped = goes && ref_count == 0;
+        if goes {
             self.sessions.remove(caller, key);
         }
         if stopped {
@@ -316,12 +338,28 @@ impl Leases for MemoryLeases {
         keys: &[LeaseKey],
     ) -> Result<Vec<Released>, Error> {
         let caller = Caller::new(who);
-        let released: Vec<_> = keys.iter().map(|key| self.let_go(&caller, key)).collect();
+        let released: Vec<_> = keys
+            .iter()
+            .map(|key| self.let_go(&caller, None, key))
+            .collect();
         // Who held something was no stranger.
         if !released.iter().any(|it| it.was_held) {
             who.check()?;
         }
         Ok(released)
+    }
+
+    async fn leave(
+        &self,
+        who: &Subscriber,
+        websocket: &str,
+        keys: &[LeaseKey],
+    ) -> Result<Vec<Released>, Error> {
+        who.check()?;
+        let caller = Caller::new(who);
+        let websocket = Some(websocket);
+        let released = keys.iter().map(|key| self.let_go(&caller, websocket, key));
+        Ok(released.collect())
     }
 
     async fn heartbeat(
@@ -352,7 +390,7 @@ impl Leases for MemoryLeases {
         let mut gone = Vec::new();
         // What is taken meanwhile by another caller came after the session's end.
         for (subscriber, key) in self.sessions.held(session, user) {
-            let released = self.let_go(&Caller::new(&subscriber), &key);
+            let released = self.let_go(&Caller::new(&subscriber), None, &key);
             if released.was_held {
                 gone.push(Gone {
                     key,

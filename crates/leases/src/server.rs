@@ -10,6 +10,7 @@
 //! | `indicator_lease:keys` | keys by the time at which the sweep looks at them | `2 * key_ttl` after a node was last there |
 //! | `indicator_lease:subscribers` | subscribers by such a time | likewise |
 //! | `indicator_value:{key}:latest` | the latest value | the timeframe's length after the last write |
+//! | `indicator_lease:data` | a mark that is gone when the data is | as the indexes |
 //! | `login_session:{session}` | a session of the interface | its idle time |
 //!
 //! The record is the only truth about its subscribers; the rest are indexes, and each is

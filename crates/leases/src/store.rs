@@ -40,6 +40,16 @@ pub trait Leases: Send + Sync + 'static {
         keys: &[LeaseKey],
     ) -> impl Future<Output = Result<Vec<Released>, Error>> + Send;
 
+    /// As [`unsubscribe`](Self::unsubscribe), but only of those keys whose record names this
+    /// websocket for the subscriber, or none: it may have come back by another one, perhaps
+    /// through another node. What another one holds is answered with `was_held`, and stays.
+    fn leave(
+        &self,
+        who: &Subscriber,
+        websocket: &str,
+        keys: &[LeaseKey],
+    ) -> impl Future<Output = Result<Vec<Released>, Error>> + Send;
+
     /// Says that the subscriber is still there. One answer per key: whether it holds it. A
     /// key that it does not hold stays so.
     fn heartbeat(

@@ -20,6 +20,8 @@ use crate::{
 const CHUNK: usize = 1_000;
 /// Records that one script of the sweep looks at.
 const SWEEP: usize = 100;
+/// Records that are read at once.
+const READ: usize = 200;
 
 /// Leases in Redis 7.0 or later, shared by all who have the same server and prefix.
 ///
@@ -228,6 +230,26 @@ impl RedisLeases {
         Err(self.link.odd(operation.name, EXPECTED))
     }
 
+    async fn let_go(
+        &self,
+        what: impl Fn() -> What + Send,
+        who: &Subscriber,
+        keys: &[LeaseKey],
+    ) -> Result<Vec<Released>, Error> {
+        who.check()?;
+        let mut released = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(CHUNK) {
+            let update = self.update(what(), who, keys, String::new());
+            let numbers = self.updates.run(update).await?;
+            released.extend(numbers.chunks_exact(2).map(|pair| Released {
+                was_held: pair[0] == 1,
+                stopped: pair[0] == 1 && pair[1] == 0,
+                ref_count: pair[1],
+            }));
+        }
+        Ok(released)
+    }
+
     async fn sweep_some(&self, now: Now, gone: &mut Vec<Gone>) -> Result<bool, Error> {
         const EXPECTED: &str = "subscribers";
         let operation = &self.scripts.sweep;
@@ -357,18 +379,18 @@ impl Leases for RedisLeases {
         who: &Subscriber,
         keys: &[LeaseKey],
     ) -> Result<Vec<Released>, Error> {
-        who.check()?;
-        let mut released = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(CHUNK) {
-            let update = self.update(What::Unsubscribe, who, keys, String::new());
-            let numbers = self.updates.run(update).await?;
-            released.extend(numbers.chunks_exact(2).map(|pair| Released {
-                was_held: pair[0] == 1,
-                stopped: pair[0] == 1 && pair[1] == 0,
-                ref_count: pair[1],
-            }));
-        }
-        Ok(released)
+        self.let_go(|| What::Unsubscribe, who, keys).await
+    }
+
+    async fn leave(
+        &self,
+        who: &Subscriber,
+        websocket: &str,
+        keys: &[LeaseKey],
+    ) -> Result<Vec<Released>, Error> {
+        let mut json = String::new();
+        push_json(&mut json, websocket);
+        self.let_go(|| What::Leave(json.clone()), who, keys).await
     }
 
     async fn heartbeat(
@@ -438,6 +460,7 @@ impl Leases for RedisLeases {
                 who.check()?;
                 cmd.arg(who.to_string());
             }
+            cmd.arg(&self.names.places).arg(self.names.record.len());
             let numbers = self.numbers(operation, &cmd, pairs.len()).await?;
             alive.extend(numbers.iter().map(|held| *held == 1));
         }
@@ -463,25 +486,35 @@ impl Leases for RedisLeases {
         symbol: Option<&str>,
         timeframe: Option<&str>,
     ) -> Result<Vec<(LeaseKey, Record)>, Error> {
-        let operation = &self.scripts.active;
-        let mut cmd = self.begin(operation, 1);
-        cmd.arg(&self.names.keys).arg(&self.names.record);
-        cmd.arg(symbol.unwrap_or_default().replace(':', "%3A"));
-        cmd.arg(timeframe.unwrap_or_default().replace(':', "%3A"));
-        let answer: Vec<String> = self.run(operation, &cmd, "records").await?;
-        let mut records = Vec::with_capacity(answer.len() / 2);
-        for one in answer.chunks_exact(2) {
-            let [name, json] = one else { continue };
-            let Some(key) = LeaseKey::from_name(name) else {
-                continue;
-            };
-            let bad = |source| Error::Record {
-                key: key.lease_key(),
-                source,
-            };
-            records.push((key.clone(), serde_json::from_str(json).map_err(bad)?));
+        let mut cmd = redis::cmd("ZRANGE");
+        cmd.arg(&self.names.keys).arg(0).arg(-1);
+        let names = self.link.read("active", &cmd).await?;
+        let names: Vec<String> = self.read("active", names, "names")?;
+        let asked = |key: &LeaseKey| {
+            symbol.is_none_or(|symbol| key.symbol() == symbol)
+                && timeframe.is_none_or(|timeframe| key.timeframe() == timeframe)
+        };
+        let keys = names.iter().filter_map(|name| LeaseKey::from_name(name));
+        let mut keys: Vec<LeaseKey> = keys.filter(asked).collect();
+        keys.sort_unstable();
+        let mut records = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(READ) {
+            let mut cmd = redis::cmd("MGET");
+            for key in keys {
+                cmd.arg(self.names.record(key));
+            }
+            let texts = self.link.read("active", &cmd).await?;
+            let texts: Vec<Option<String>> = self.read("active", texts, "records")?;
+            for (key, text) in keys.iter().zip(texts) {
+                // Those that ended meanwhile are left out.
+                let Some(text) = text else { continue };
+                let bad = |source| Error::Record {
+                    key: key.lease_key(),
+                    source,
+                };
+                records.push((key.clone(), serde_json::from_str(&text).map_err(bad)?));
+            }
         }
-        records.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         Ok(records)
     }
 

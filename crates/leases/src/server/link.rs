@@ -1,10 +1,12 @@
 //! The connection, and knowing whether there is one.
 
 use core::fmt;
+use core::hash::BuildHasher;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::fast::{FixedState, RandomState};
 use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, RedisError, Value};
@@ -34,6 +36,9 @@ pub struct Health {
     /// How many connections there have been. Whoever sees the same number before and after
     /// an operation knows that the server was not started anew in between.
     pub generation: u64,
+    /// Another number whenever the server may have lost what it knew: it was started anew, or
+    /// emptied.
+    pub data: u64,
 }
 
 /// A connection that is made again by itself.
@@ -47,6 +52,8 @@ pub(super) struct Link {
     renewal: Duration,
     /// What is asked of a new connection first: the scripts, and something to be written.
     greeting: Pipeline,
+    /// The name of a key that lives as long as the server's data.
+    marker: String,
     current: RwLock<Option<Current>>,
     health: watch::Sender<Health>,
     lost: Notify,
@@ -56,6 +63,15 @@ pub(super) struct Link {
 struct Current {
     connection: MultiplexedConnection,
     generation: u64,
+    /// What the marker said.
+    mark: Arc<str>,
+}
+
+/// A new connection, and what identifies the server's data.
+struct Greeted {
+    connection: MultiplexedConnection,
+    mark: String,
+    run: String,
 }
 
 /// Ends its task when it is dropped.
@@ -107,6 +123,7 @@ impl Link {
             renewed,
             renewal,
             greeting,
+            marker: format!("{}indicator_lease:data", config.prefix),
             current: RwLock::new(None),
             health: watch::Sender::new(Health::default()),
             lost: Notify::new(),
@@ -164,7 +181,15 @@ impl Link {
     pub(super) async fn query(&self, doing: &'static str, cmd: &Cmd) -> Result<Value, Error> {
         let mut current = self.current()?;
         let asked = cmd.query_async(&mut current.connection);
-        self.finish(doing, current.generation, asked).await
+        self.finish(doing, current.generation, asked, false).await
+    }
+
+    /// One command that reads much. That it takes long does not mean that the connection is of
+    /// no use to others.
+    pub(super) async fn read(&self, doing: &'static str, cmd: &Cmd) -> Result<Value, Error> {
+        let mut current = self.current()?;
+        let asked = cmd.query_async(&mut current.connection);
+        self.finish(doing, current.generation, asked, true).await
     }
 
     /// Several commands at once; the answers of those that are not ignored.
@@ -175,7 +200,7 @@ impl Link {
     ) -> Result<Vec<Value>, Error> {
         let mut current = self.current()?;
         let asked = pipeline.query_async(&mut current.connection);
-        self.finish(doing, current.generation, asked).await
+        self.finish(doing, current.generation, asked, false).await
     }
 
     fn current(&self) -> Result<Current, Error> {
@@ -188,6 +213,7 @@ impl Link {
         doing: &'static str,
         generation: u64,
         asked: impl Future<Output = Result<T, RedisError>>,
+        is_bulk: bool,
     ) -> Result<T, Error> {
         let began = Instant::now();
         let result = timeout(self.timeout, asked).await;
@@ -198,7 +224,11 @@ impl Link {
             Ok(Err(error)) => error,
             Err(_) => {
                 let reason = format!("no answer within {:?}", self.timeout);
-                self.lose(generation, "timeout", &reason);
+                if is_bulk {
+                    count("timeout");
+                } else {
+                    self.lose(generation, "timeout", &reason);
+                }
                 return Err(self.unavailable(reason));
             }
         };
@@ -239,15 +269,23 @@ impl Link {
         }
     }
 
-    fn take(&self, connection: MultiplexedConnection) {
+    fn take(&self, greeted: Greeted) {
+        let Greeted {
+            connection,
+            mark,
+            run,
+        } = greeted;
+        let data = FixedState::default().hash_one((&mark, &run));
         self.health.send_modify(|health| {
             health.generation += 1;
             health.up = true;
+            health.data = data;
             // Whoever gets an answer over it and then looks at the health waits for this to
             // end.
             *self.current.write() = Some(Current {
                 connection,
                 generation: health.generation,
+                mark: mark.into(),
             });
         });
         metrics::gauge!("strikewire_redis_up").set(1.0);
@@ -256,7 +294,7 @@ impl Link {
     }
 
     /// A connection over which something could be written.
-    async fn attempt(&self) -> Result<MultiplexedConnection, RedisError> {
+    async fn attempt(&self) -> Result<Greeted, RedisError> {
         let limit = self.timeout.max(CONNECT);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit))
@@ -268,7 +306,20 @@ impl Link {
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
             self.greeting.exec_async(&mut connection).await?;
-            Ok(connection)
+            let mark = self.mark(&mut connection).await?;
+            // A server that does not say it is taken for a new one each time.
+            let run = redis::cmd("INFO").arg("server").to_owned();
+            let run = run.query_async::<String>(&mut connection).await;
+            let run = run.ok().and_then(|info| {
+                let line = info.lines().find_map(|line| line.strip_prefix("run_id:"))?;
+                Some(line.trim().to_owned())
+            });
+            let run = run.unwrap_or_else(|| self.nonce());
+            Ok(Greeted {
+                connection,
+                mark,
+                run,
+            })
         };
         match timeout(limit, connecting).await {
             Ok(result) => result,
@@ -278,16 +329,49 @@ impl Link {
         }
     }
 
+    /// What the marker says; whoever finds none writes another one.
+    async fn mark(&self, connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        let set = pipeline.cmd("SET").arg(&self.marker).arg(self.nonce());
+        set.arg("NX").arg("PX").arg(millis(self.renewal)).ignore();
+        pipeline.cmd("GET").arg(&self.marker);
+        let (mark,): (String,) = pipeline.query_async(connection).await?;
+        Ok(mark)
+    }
+
+    /// A text that no other node, and no other call, has.
+    fn nonce(&self) -> String {
+        let generation = self.health.borrow().generation;
+        let hash =
+            RandomState::default().hash_one((std::process::id(), generation, Instant::now()));
+        let at = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        format!("{hash:016x}{:x}", at.as_nanos())
+    }
+
     /// Looks after a connection until it is lost.
     async fn watch(&self) {
         let mut renewal = Pipeline::new();
         for key in &self.renewed {
-            renewal.cmd("PEXPIRE").arg(key).arg(millis(self.renewal));
+            let renew = renewal.cmd("PEXPIRE").arg(key);
+            renew.arg(millis(self.renewal)).ignore();
         }
+        let renew = renewal.cmd("PEXPIRE").arg(&self.marker);
+        renew.arg(millis(self.renewal)).ignore();
+        renewal.cmd("GET").arg(&self.marker);
         while self.health.borrow().up {
             if timeout(PROBE, self.lost.notified()).await.is_err() {
+                let Ok(current) = self.current() else {
+                    continue;
+                };
                 // A failure has been seen to.
-                let _ = self.pipeline("probe", &renewal).await;
+                let Ok(mark) = self.pipeline("probe", &renewal).await else {
+                    continue;
+                };
+                let mark: Option<String> = redis::from_redis_value(Value::Array(mark))
+                    .map_or(None, |(mark,): (Option<String>,)| mark);
+                if mark.as_deref() != Some(&*current.mark) {
+                    self.lose(current.generation, "emptied", "its data was removed");
+                }
             }
         }
     }
@@ -341,6 +425,7 @@ async fn keep(link: Arc<Link>, mut mocks: Option<String>, tried: oneshot::Sender
                 && let Err(error) = link.clear_mocks(&pattern).await
             {
                 tracing::warn!(server = %link.server, %error, "values of mock runs may be left");
+                mocks = Some(pattern);
             }
             let since = Instant::now();
             link.watch().await;

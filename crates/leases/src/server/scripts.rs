@@ -33,7 +33,6 @@ pub(super) struct Scripts {
     pub(super) release: Operation,
     pub(super) sweep: Operation,
     pub(super) alive: Operation,
-    pub(super) active: Operation,
 }
 
 macro_rules! lua {
@@ -59,20 +58,13 @@ impl Scripts {
             release: lua!("release", "record"),
             sweep: lua!("sweep", "record"),
             alive: lua!("alive"),
-            active: lua!("active"),
         }
     }
 
     /// The commands that give all of them to the server.
     pub(super) fn loading(&self) -> Pipeline {
         let mut loading = Pipeline::new();
-        for operation in [
-            &update(),
-            &self.release,
-            &self.sweep,
-            &self.alive,
-            &self.active,
-        ] {
+        for operation in [&update(), &self.release, &self.sweep, &self.alive] {
             loading.add_command(operation.load());
         }
         loading

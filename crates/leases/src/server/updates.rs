@@ -38,6 +38,8 @@ pub(super) enum What {
     Subscribe(String, Vec<String>),
     Heartbeat,
     Unsubscribe,
+    /// With the websocket, in JSON, that a record must name.
+    Leave(String),
 }
 
 impl Update {
@@ -45,7 +47,7 @@ impl Update {
     fn width(&self) -> usize {
         match self.what {
             What::Heartbeat => self.records.len(),
-            What::Subscribe(..) | What::Unsubscribe => 2 * self.records.len(),
+            What::Subscribe(..) | What::Unsubscribe | What::Leave(_) => 2 * self.records.len(),
         }
     }
 }
@@ -168,11 +170,18 @@ impl Updates {
                 What::Subscribe(..) => "s",
                 What::Heartbeat => "h",
                 What::Unsubscribe => "u",
+                What::Leave(_) => "l",
             };
             cmd.arg(what).arg(&update.subscriber).arg(update.user);
             cmd.arg(update.records.len());
-            if let What::Subscribe(websocket, middles) = &update.what {
-                cmd.arg(websocket).arg(middles);
+            match &update.what {
+                What::Subscribe(websocket, middles) => {
+                    cmd.arg(websocket).arg(middles);
+                }
+                What::Leave(websocket) => {
+                    cmd.arg(websocket);
+                }
+                What::Heartbeat | What::Unsubscribe => {}
             }
         }
         let answer = self.link.run(&self.operation, &cmd).await?;

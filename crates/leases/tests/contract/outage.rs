@@ -101,6 +101,44 @@ async fn a_password_is_used_and_never_shown() {
     assert!(log.text().contains("redis cannot be reached"));
 }
 
+/// Whoever sees the same number knows that what is not there was taken away by somebody.
+#[tokio::test]
+async fn data_that_was_removed_is_noticed_and_a_new_connection_is_no_loss() {
+    let Some(server) = Server::start("data_that_was_removed") else {
+        return;
+    };
+    let leases = RedisLeases::connect(config(&server.url(), ""), settings())
+        .await
+        .unwrap();
+    let other = RedisLeases::connect(config(&server.url(), ""), settings())
+        .await
+        .unwrap();
+    let mut health = leases.health();
+    let first = *health.wait_for(|it| it.up).await.unwrap();
+    let same = *other.health().wait_for(|it| it.up).await.unwrap();
+    assert_eq!(same.data, first.data);
+    let mut raw = raw(&server.url()).await;
+    let kill = redis::cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .to_owned();
+    kill.exec_async(&mut raw).await.unwrap();
+    let again = |it: &strikewire_leases::Health| it.up && it.generation > first.generation;
+    let second = *health.wait_for(again).await.unwrap();
+    assert_eq!(second.data, first.data);
+    redis::cmd("FLUSHALL").exec_async(&mut raw).await.unwrap();
+    let emptied = |it: &strikewire_leases::Health| it.up && it.data != second.data;
+    let third = *health.wait_for(emptied).await.unwrap();
+    assert!(third.generation > second.generation);
+    // Each node notices, though another one has written the mark anew.
+    let mut health = other.health();
+    health
+        .wait_for(|it| it.up && it.data == third.data)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn one_call_waits_and_the_others_know() {
     let Some(server) = Server::start("one_call_waits") else {

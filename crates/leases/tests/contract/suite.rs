@@ -29,6 +29,7 @@ macro_rules! contract {
         contract!($store:
             subscribing_twice_counts_once,
             letting_go_is_exact_and_may_be_repeated,
+            who_came_back_by_another_socket_is_not_let_go_by_the_first,
             a_session_is_released_and_none_that_looks_like_it,
             the_silent_are_swept_and_told_once,
             a_heartbeat_just_before_the_sweep_counts,
@@ -158,6 +159,55 @@ pub(crate) async fn letting_go_is_exact_and_may_be_repeated<R: Rig>(rig: &R) {
     assert_eq!(leases.totals().await.unwrap().keys, 0);
     assert_eq!(leases.totals().await.unwrap().subscribers, 0);
     assert!(leases.subscribe(at(2), &all[0], None, rsi).await.unwrap()[0].is_new);
+}
+
+pub(crate) async fn who_came_back_by_another_socket_is_not_let_go_by_the_first<R: Rig>(rig: &R) {
+    let leases = rig.leases();
+    let (a, b) = (who(7, "a"), who(8, "b"));
+    let all = &keys(&["NIFTY:5min:RSI_14", "NIFTY:5min:SMA_20", "NIFTY:5min:EMA_9"]);
+    let odd = "}],\"{:\\";
+    leases.subscribe(at(0), &b, Some("b1"), all).await.unwrap();
+    leases
+        .subscribe(at(0), &a, Some("a1"), &all[..1])
+        .await
+        .unwrap();
+    leases
+        .subscribe(at(1), &a, Some("a2"), &all[..1])
+        .await
+        .unwrap();
+    leases.subscribe(at(1), &a, None, &all[1..2]).await.unwrap();
+    leases
+        .subscribe(at(1), &a, Some(odd), &all[2..])
+        .await
+        .unwrap();
+    // Another's, none, and one that is another's as text.
+    let left = leases.leave(&a, "a1", all).await.unwrap();
+    let stays = released(true, false, 2);
+    assert_eq!(left, [stays, released(true, false, 1), stays]);
+    let none = leases.leave(&a, "a", &all[..1]).await.unwrap();
+    assert_eq!(none, [stays]);
+    assert_eq!(
+        leases.heartbeat(at(2), &a, all).await.unwrap(),
+        [true, false, true]
+    );
+    let left = leases.leave(&a, "a2", all).await.unwrap();
+    let gone = released(false, false, 1);
+    assert_eq!(left, [released(true, false, 1), gone, stays]);
+    // What stays is still known to be the session's.
+    assert_eq!(leases.release(at(2), "a", None).await.unwrap().len(), 1);
+    leases
+        .subscribe(at(3), &a, Some(odd), &all[2..])
+        .await
+        .unwrap();
+    let left = leases.leave(&a, odd, &all[2..]).await.unwrap();
+    assert_eq!(left, [released(true, false, 1)]);
+    let left = leases.leave(&b, "b1", all).await.unwrap();
+    assert_eq!(left, [released(true, true, 0); 3]);
+    assert_eq!(
+        leases.leave(&b, "b1", &all[..1]).await.unwrap(),
+        [released(false, false, 0)]
+    );
+    assert_eq!(leases.totals().await.unwrap(), Model::default().totals());
 }
 
 pub(crate) async fn a_session_is_released_and_none_that_looks_like_it<R: Rig>(rig: &R) {

@@ -79,22 +79,27 @@ local function locate(key, places, subscriber, needle, more)
   end
 end
 
--- Takes the entry of a subscriber out of the record. Whether it was there, and how many there
--- are now.
-local function remove(key, places, subscriber)
+-- Takes the entry of a subscriber out of the record; where a websocket is given, only if the
+-- entry names that one or none. Whether it was there, how many there are now, and whether it
+-- stays.
+local function remove(key, places, subscriber, websocket)
   local needle = needle_of(subscriber)
   local at, text = locate(key, places, subscriber, needle, 100)
   if not at then return false, head(key) or 0 end
+  local stop = find(text, '}', #needle, true)
+  if not stop then
+    text = call('GETRANGE', key, at, '-1')
+    stop = find(text, '}', #needle, true)
+  end
+  if websocket then
+    local named = sub(text, #needle + 12 + #',"websocket_id":', stop - 1)
+    if named ~= 'null' and named ~= websocket then return true, head(key), true end
+  end
   call('HDEL', places, subscriber)
   local count = call('HLEN', places) - 1
   if count == 0 then
     call('DEL', key, places)
     return true, 0
-  end
-  local stop = find(text, '}', #needle, true)
-  if not stop then
-    text = call('GETRANGE', key, at, '-1')
-    stop = find(text, '}', #needle, true)
   end
   -- Blanks instead, for what follows would have to be moved; the comma before it goes too.
   if sub(text, 1, 1) == ',' then

@@ -1,10 +1,10 @@
--- Subscribes, heartbeats and unsubscribes, as many as came together.
+-- Subscribes, heartbeats, unsubscribes and leaves, as many as came together.
 -- KEYS: keys by deadline, subscribers by deadline; then for each its session's leases and
 -- its records.
 -- ARGV: time or '', key_ttl, idle, index_ttl, ttl, characters before a record's name, what
 -- stands before the name of its places; then for each what it is, its subscriber, its user,
 -- how many records; for a subscribe also its websocket in JSON or '' and what of each record
--- stands between its ttl and its subscribers.
+-- stands between its ttl and its subscribers; for a leave its websocket in JSON.
 local floor = math.floor
 local now = tonumber(ARGV[1])
 local given = now
@@ -144,11 +144,13 @@ while arg_at <= #ARGV do
     if named then index(subscribers, subscriber) end
 
   else
+    local websocket
+    if what == 'l' then websocket, arg_at = ARGV[arg_at], arg_at + 1 end
     for i = first, last do
       local name = sub(KEYS[i], before)
-      local held, n = remove(KEYS[i], ARGV[7] .. name, subscriber)
+      local held, n, stays = remove(KEYS[i], ARGV[7] .. name, subscriber, websocket)
       if held and n == 0 then call('ZREM', keys, name) end
-      call('ZREM', leases, user .. ':' .. name)
+      if not stays then call('ZREM', leases, user .. ':' .. name) end
       answer[#answer + 1] = held and 1 or 0
       answer[#answer + 1] = n
     end
