@@ -64,6 +64,12 @@ pub(crate) struct BarBatch {
     pub(crate) forming: Vec<(InstrumentKey, Bar)>,
     /// Instruments that were found to get no packets although they might, and since when.
     pub(crate) missing: Vec<(InstrumentKey, Utc)>,
+    /// Starts of minutes that were over, given out or not, and then missed a tick that came
+    /// too late; mostly once each.
+    pub(crate) lost: Vec<(InstrumentKey, Utc)>,
+    /// Instruments that are on the wire, whether they trade or not: told with the first
+    /// packet after the start or a gap, and again every half a minute in which some come.
+    pub(crate) heard: Vec<InstrumentKey>,
     /// Ticks of minutes that had been closed.
     pub(crate) late: u64,
     /// Ticks of times in which nothing trades.
@@ -75,6 +81,8 @@ impl BarBatch {
         self.closed.clear();
         self.forming.clear();
         self.missing.clear();
+        self.lost.clear();
+        self.heard.clear();
         self.late = 0;
         self.out_of_session = 0;
     }
@@ -144,11 +152,18 @@ pub(crate) async fn serve(
     let mut done = 0;
     while let Some(command) = commands.recv().await {
         match command {
-            BarCommand::Collect { now, batch, reply } => {
+            BarCommand::Collect {
+                now,
+                mut batch,
+                reply,
+            } => {
                 while !path.borrow_mut().tap().close_some(now) {
                     yield_now().await;
                 }
-                let batch = path.borrow_mut().tap().take(batch);
+                path.borrow_mut().tap().begin(&mut batch);
+                while !path.borrow_mut().tap().take_some(&mut batch) {
+                    yield_now().await;
+                }
                 // Whoever asked may have gone.
                 let _ = reply.send(batch);
             }

@@ -10,8 +10,11 @@ use strikewire_types::{ExchangeTime, InstrumentKey, Price, Segment, Slot, Utc};
 
 use super::{BarBatch, BarCommand, Era};
 
-/// Instruments whose minutes are closed before the feed has its turn again.
+/// Instruments whose minutes are closed, or taken, before the feed has its turn again.
 const PER_TURN: usize = 512;
+
+/// How often is said that packets of an instrument come.
+const HEARD_EVERY: Duration = Duration::from_secs(30);
 
 /// Later than every bar.
 const FAR: Utc = Utc::from_nanos(i64::MAX);
@@ -27,6 +30,8 @@ pub(crate) struct Tap {
     era: Era,
     /// The instrument master that everything below is of.
     master: u64,
+    /// All its memory is asked for with the first, and used as they come: to move so many
+    /// would hold up the feed.
     watched: Vec<Watch>,
     /// Where in `watched` an instrument is.
     by_key: HashMap<InstrumentKey, u32>,
@@ -34,9 +39,15 @@ pub(crate) struct Tap {
     by_slot: Box<[u32]>,
     /// Those of `watched` that changed.
     changed: Vec<u32>,
+    /// Those of them that are left of what is being taken.
+    taking: Vec<u32>,
     closed: Vec<(InstrumentKey, Bar)>,
     /// Those that were found to get no packets, and since when.
     missing: Vec<(InstrumentKey, Utc)>,
+    /// Minutes that miss a tick that came too late.
+    lost: Vec<(InstrumentKey, Utc)>,
+    /// Those of which packets come.
+    on_wire: Vec<InstrumentKey>,
     /// The minute whose end all were last looked at after, and who is next.
     looked: Option<i64>,
     next: usize,
@@ -50,6 +61,8 @@ struct Watch {
     last: Said,
     /// When its latest packet was received.
     heard: Option<Utc>,
+    /// When it was last said that some come, since the start or the last gap.
+    told: Option<Utc>,
     /// Since when it gets no packets, as far as is known.
     missing: Option<Utc>,
     /// Whether its next tick is the first after the start or a gap, to be told even if it
@@ -65,6 +78,17 @@ impl Watch {
     fn gap(&mut self, from: Utc, to: Utc) {
         self.builder.gap(from, to);
         self.is_first = true;
+        self.told = None;
+    }
+
+    /// A packet came at `at`; whether that is to be told.
+    fn hear(&mut self, at: Utc) -> bool {
+        self.heard = Some(at);
+        let is_due = (self.told).is_none_or(|told| at < told || told + HEARD_EVERY <= at);
+        if is_due {
+            self.told = Some(at);
+        }
+        is_due
     }
 }
 
@@ -86,6 +110,11 @@ impl Said {
             ltt: ltt.filter(|_| traded),
             ..Self::default()
         }
+    }
+
+    /// Whether the last trade is in it: only then all that was traded before it is told.
+    const fn has_trade(&self) -> bool {
+        self.ltp.is_some()
     }
 
     fn packed(target: &Target, ltp: i32, ltt: u32) -> Self {
@@ -138,8 +167,11 @@ impl Tap {
             watched: Vec::new(),
             by_key: HashMap::new(),
             changed: Vec::new(),
+            taking: Vec::new(),
             closed: Vec::new(),
             missing: Vec::new(),
+            lost: Vec::new(),
+            on_wire: Vec::new(),
             looked: None,
             next: 0,
         }
@@ -222,14 +254,27 @@ impl Tap {
         let watch = &mut self.watched[index];
         let before = watch.last;
         watch.last = said.over(before);
-        if (resumed || watch.missing.is_some())
-            && let Some(from) = watch.missing.take().or(watch.heard)
-        {
-            watch.gap(from, at);
+        if resumed || watch.missing.is_some() {
+            let from = watch.missing.or(watch.heard);
+            if said.has_trade() {
+                watch.missing = None;
+                if let Some(from) = from {
+                    watch.gap(from, at);
+                }
+            } else {
+                // The price of yesterday, or open interest alone: what was traded
+                // meanwhile is not in it.
+                watch.missing = from;
+            }
         }
-        watch.heard = Some(at);
+        if watch.hear(at) {
+            self.on_wire.push(key);
+        }
         // Most packets of a book that moves repeat the last trade.
         if watch.last == before && !watch.is_first {
+            return;
+        }
+        if watch.is_first && !said.has_trade() {
             return;
         }
         let Some((ltp, ltt)) = watch.last.ltp.zip(watch.last.ltt) else {
@@ -244,7 +289,9 @@ impl Tap {
         watch.is_first = false;
         let closed = &mut self.closed;
         let mut out = |bar| closed.push((key, bar));
-        watch.builder.tick(&tick, &self.calendar, &mut out);
+        if let Some(start) = watch.builder.tick(&tick, &self.calendar, &mut out) {
+            self.lost.push((key, start));
+        }
         self.mark_changed(index);
     }
 
@@ -278,12 +325,17 @@ impl Tap {
         let mut builder = MinuteBuilder::new(class).grace(self.grace);
         // What traded before now is no bar of it: a subscription begins with the last trade.
         builder.advance(now, &mut |_| {});
+        if self.watched.capacity() == 0 {
+            self.watched.reserve_exact(self.table.capacity());
+            self.by_key.reserve(self.table.capacity());
+        }
         self.by_key.insert(key, self.watched.len() as u32);
         self.watched.push(Watch {
             key,
             builder,
             last: Said::default(),
             heard: None,
+            told: None,
             missing: None,
             is_first: true,
             changed: false,
@@ -304,6 +356,8 @@ impl Tap {
         }
         self.closed.retain(|(key, _)| *key != gone.key);
         self.missing.retain(|(key, _)| *key != gone.key);
+        self.lost.retain(|(key, _)| *key != gone.key);
+        self.on_wire.retain(|key| *key != gone.key);
         // Nobody is left out of the look that is under way; some may be looked at twice.
         self.next = self.next.min(index as usize);
     }
@@ -315,8 +369,11 @@ impl Tap {
         self.watched.clear();
         self.by_key.clear();
         self.changed.clear();
+        self.taking.clear();
         self.closed.clear();
         self.missing.clear();
+        self.lost.clear();
+        self.on_wire.clear();
         self.looked = None;
         self.next = 0;
     }
@@ -374,13 +431,17 @@ impl Tap {
         }
     }
 
-    /// What was built since the last time, in the memory of `batch`.
-    pub(crate) fn take(&mut self, mut batch: BarBatch) -> BarBatch {
+    /// Begins to take what was built since the last time, in the memory of `batch`.
+    pub(crate) fn begin(&mut self, batch: &mut BarBatch) {
         batch.clear();
         batch.master = self.master;
-        core::mem::swap(&mut batch.closed, &mut self.closed);
-        core::mem::swap(&mut batch.missing, &mut self.missing);
-        for index in self.changed.drain(..) {
+        core::mem::swap(&mut self.taking, &mut self.changed);
+    }
+
+    /// Takes of some of the instruments; true when that was all.
+    pub(crate) fn take_some(&mut self, batch: &mut BarBatch) -> bool {
+        let left = self.taking.len().saturating_sub(PER_TURN);
+        for index in self.taking.drain(left..) {
             // Numbers of those that were moved since lead to others, or to nobody.
             let Some(watch) = self.watched.get_mut(index as usize) else {
                 continue;
@@ -396,6 +457,27 @@ impl Tap {
             batch.out_of_session += counts.1 - watch.counted.1;
             watch.counted = counts;
         }
+        if left > 0 {
+            return false;
+        }
+        // There may be another master since the first turn.
+        if batch.master != self.master {
+            batch.clear();
+            batch.master = self.master;
+        }
+        // Last, so that no minute is given as forming after one that is not given yet.
+        core::mem::swap(&mut batch.closed, &mut self.closed);
+        core::mem::swap(&mut batch.missing, &mut self.missing);
+        core::mem::swap(&mut batch.lost, &mut self.lost);
+        core::mem::swap(&mut batch.heard, &mut self.on_wire);
+        true
+    }
+
+    /// All at once.
+    #[cfg(test)]
+    pub(crate) fn take(&mut self, mut batch: BarBatch) -> BarBatch {
+        self.begin(&mut batch);
+        while !self.take_some(&mut batch) {}
         batch
     }
 

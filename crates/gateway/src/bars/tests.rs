@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use strikewire_broker::{
-    DayPrices, Full, Oi, Packed, PackedFull, PackedQuote, PackedTicker, Quote, Sink, Snapshot,
-    Target, Ticker, Update,
+    DayPrices, Full, Oi, Packed, PackedFull, PackedQuote, PackedTicker, PrevClose, Quote, Sink,
+    Snapshot, Target, Ticker, Update,
 };
 use strikewire_calendar::Calendar;
 use strikewire_indicators::GRACE;
@@ -492,6 +492,90 @@ fn bars_that_a_gap_touches_are_incomplete() {
 }
 
 #[test]
+fn a_gap_ends_with_the_first_packet_that_has_a_trade() {
+    let close = Update::PrevClose(PrevClose {
+        price: Some(rupees(90)),
+        oi: 0,
+    });
+    let oi = Update::Oi(Oi {
+        oi: 500,
+        ..Oi::default()
+    });
+    for first in [close, oi] {
+        let mut rig = rig(1);
+        rig.watch(1, at("10:00:00"));
+        rig.trade(1, 100, "10:00:10", 10);
+        rig.trade(1, 101, "10:01:10", 11);
+        assert_eq!(rig.collect("10:01:11").closed.len(), 1);
+        rig.table.mark_gaps([Slot(0)]);
+        // It says nothing of what was traded meanwhile.
+        rig.say(1, at("10:01:30"), &first);
+        assert_eq!(rig.collect("10:01:31").lost, []);
+        rig.trade(1, 102, "10:02:20", 90);
+        rig.trade(1, 103, "10:03:20", 95);
+        let bars: Vec<_> = rig.collect("10:04:01").closed;
+        let bars: Vec<_> = bars
+            .iter()
+            .map(|(_, bar)| (bar.start, bar.volume, bar.complete))
+            .collect();
+        assert_eq!(
+            bars,
+            [
+                (at("10:01:00"), Some(1), false),
+                (at("10:02:00"), Some(0), false),
+                (at("10:03:00"), Some(5), true)
+            ]
+        );
+    }
+}
+
+#[test]
+fn the_very_first_packet_may_be_one_without_a_trade() {
+    let mut rig = rig(1);
+    rig.watch(1, at("10:00:00"));
+    rig.say(
+        1,
+        at("10:00:01"),
+        &Update::PrevClose(PrevClose {
+            price: Some(rupees(90)),
+            oi: 0,
+        }),
+    );
+    // What the subscription begins with is the last trade, of long ago.
+    let last = Update::Quote(quote(rupees(99), at("09:40:00"), 7));
+    rig.say(1, at("10:00:02"), &last);
+    rig.trade(1, 100, "10:01:10", 10);
+    let batch = rig.collect("10:02:01");
+    check(
+        &batch.closed,
+        1,
+        &[("10:01:00", [100; 4], Some(3), None, true)],
+    );
+    assert_eq!((batch.late, batch.lost.len()), (0, 0));
+}
+
+#[test]
+fn what_is_on_the_wire_is_told_though_it_does_not_trade() {
+    let mut rig = rig(2);
+    rig.watch(1, at("10:00:00"));
+    rig.watch(2, at("10:00:00"));
+    let same = Update::Quote(quote(rupees(99), at("09:40:00"), 7));
+    let mut told = Vec::new();
+    for second in 0..100 {
+        let now = at("10:00:01") + SECOND * second;
+        rig.say(1, now, &same);
+        let heard = rig.collect_at(now).heard;
+        assert!(heard.iter().all(|of| *of == key(1)));
+        told.extend(heard.iter().map(|_| second));
+    }
+    assert_eq!(told, [0, 30, 60, 90]);
+    // After a gap at once.
+    rig.table.mark_gaps([Slot(0)]);
+    rig.say(1, at("10:01:45"), &same);
+    assert_eq!(rig.collect("10:01:46").heard, [key(1)]);
+}
+
+#[test]
 fn off_the_wire_is_a_gap_too_and_the_night_is_none() {
     let mut rig = rig(1);
     rig.watch(1, at("10:00:00"));
@@ -596,8 +680,16 @@ fn what_did_not_change_is_not_told_again_and_late_ticks_are_counted() {
         at("10:01:02"),
         &Update::Quote(quote(rupees(103), at("10:00:59"), 13)),
     );
+    rig.say(
+        2,
+        at("10:01:02"),
+        &Update::Quote(quote(rupees(104), at("10:00:59"), 15)),
+    );
     let batch = rig.collect("10:01:03");
-    assert_eq!((batch.late, batch.out_of_session), (1, 0));
+    assert_eq!((batch.late, batch.out_of_session), (2, 0));
+    // Its minute was given out without it.
+    assert_eq!(batch.lost, [(key(2), at("10:00:00"))]);
+    assert!(rig.collect("10:01:04").lost.is_empty());
     rig.trade(2, 104, "18:00:00", 14);
     let batch = rig.collect("18:00:01");
     assert_eq!((batch.late, batch.out_of_session), (0, 1));
@@ -619,6 +711,47 @@ fn many_are_closed_some_at_a_time() {
     assert!(turns > 2, "{turns}");
     let batch = rig.path.tap().take(BarBatch::default());
     assert_eq!(batch.closed.len(), instruments as usize);
+    // They are taken so too; what trades meanwhile is given once more next time.
+    for id in 1..=instruments {
+        rig.trade(id, 101, "10:01:10", 2);
+    }
+    let mut batch = BarBatch::default();
+    rig.path.tap().begin(&mut batch);
+    let mut given = 0;
+    let mut turns = 0;
+    while !rig.path.tap().take_some(&mut batch) {
+        assert!(batch.forming.len() - given <= 512);
+        given = batch.forming.len();
+        turns += 1;
+        rig.trade(instruments, 102 + turns, "10:01:11", 3);
+        rig.trade(1, 102, "10:02:12", 3);
+        rig.trade(1, 103, "10:03:12", 4);
+    }
+    assert!(turns > 2, "{turns}");
+    assert_eq!(batch.forming.len(), instruments as usize + 1);
+    assert_eq!(batch.closed.len(), 1, "of 1, which is two minutes on");
+    let batch = rig.path.tap().take(batch);
+    assert_eq!(batch.forming[0].0, key(instruments));
+    assert_eq!((batch.forming.len(), batch.closed.len()), (1, 0));
+    // Another master in the middle: nothing of the one before is given.
+    for id in 1..=instruments {
+        rig.trade(id, 105, "10:03:20", 9);
+    }
+    let mut batch = BarBatch::default();
+    rig.path.tap().begin(&mut batch);
+    assert!(!rig.path.tap().take_some(&mut batch));
+    rig.era.set(1);
+    rig.trade(1, 105, "10:03:30", 10);
+    while !rig.path.tap().take_some(&mut batch) {}
+    assert_eq!((batch.master, batch.forming.len()), (1, 0));
+}
+
+#[test]
+fn what_was_looked_at_is_not_looked_at_again() {
+    let mut rig = rig(1);
+    rig.watch(1, at("10:00:00"));
+    let end = at("10:01:01");
+    while !rig.path.tap().close_some(end) {}
     assert!(
         rig.path.tap().close_some(end),
         "nothing more in this minute"

@@ -20,6 +20,9 @@ use super::{
 use crate::Error;
 use crate::master::{Master, Shared as SharedMaster};
 
+/// So many names are looked up before others have their turn.
+const BEFORE_OTHERS: usize = 64;
+
 /// Who wants which indicators, and their latest values. Cheap to clone; every clone is the
 /// same node's.
 ///
@@ -107,10 +110,10 @@ impl Indicators {
         let keys = wants
             .iter()
             .enumerate()
-            .map(|(at, want)| match resolver.spec(at, want) {
-                Ok(spec) => Ok(spec.key),
-                // Held, but not listed any more.
-                Err(error) => self.held_as_named(who, want).ok_or(error),
+            .map(|(at, want)| match self.held_as_named(who, want) {
+                // It may not be listed any more.
+                Some(key) => Ok(key),
+                None => Ok(resolver.spec(at, want)?.key),
             })
             .collect::<Result<Vec<LeaseKey>, Error>>()?;
         let released = self
@@ -149,18 +152,28 @@ impl Indicators {
         let master = self.master();
         let resolver = self.resolver(&master);
         let mut specs = Vec::new();
-        let keys: Vec<Option<LeaseKey>> = wants
-            .iter()
-            .enumerate()
-            .map(|(at, want)| match resolver.spec(at, want) {
+        let mut keys: Vec<Option<LeaseKey>> = Vec::with_capacity(wants.len());
+        for (at, want) in wants.iter().enumerate() {
+            if at % BEFORE_OTHERS == BEFORE_OTHERS - 1 {
+                tokio::task::yield_now().await;
+            }
+            // Most are held here, and named as they were answered.
+            if let Some(key) = self.held_as_named(who, want) {
+                keys.push(Some(key));
+                continue;
+            }
+            match resolver.spec(at, want) {
                 Ok(spec) => {
-                    let key = spec.key.clone();
+                    keys.push(Some(spec.key.clone()));
                     specs.push(spec);
-                    Some(key)
                 }
-                Err(_) => self.held_as_named(who, want),
-            })
-            .collect();
+                // What could have been meant was looked for, which takes long.
+                Err(_) => {
+                    keys.push(None);
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
         let known: Vec<LeaseKey> = keys.iter().flatten().cloned().collect();
         let mut alive = if known.is_empty() {
             Vec::new()

@@ -39,6 +39,9 @@ pub(crate) struct Limits {
 struct Hold {
     by_request: bool,
     sockets: BTreeSet<Arc<str>>,
+    /// The last socket that took it, still there or not: the one that a shared record names,
+    /// as far as this node goes.
+    named: Option<Arc<str>>,
 }
 
 impl Hold {
@@ -158,6 +161,7 @@ impl Holders {
         match socket {
             None => hold.by_request = true,
             Some(socket) => {
+                hold.named = Some(Arc::clone(socket));
                 if hold.sockets.insert(Arc::clone(socket)) {
                     keyed.sockets += 1;
                     self.by_socket
@@ -168,6 +172,14 @@ impl Holders {
             }
         }
         let streamed = keyed.sockets > 0;
+        // The number of an instrument is worth nothing two masters later.
+        if spec.master > keyed.spec.master {
+            let streamed = keyed.spec.streamed;
+            keyed.spec = ComputeSpec {
+                streamed,
+                ..spec.clone()
+            };
+        }
         if is_new_key {
             self.meters.keys(1.0);
         }
@@ -179,26 +191,27 @@ impl Holders {
     }
 
     /// A socket lets go of some of a subscriber's keys, or of all. The keys that the
-    /// subscriber then holds no more.
+    /// subscriber then holds no more, by the last socket that took them.
     pub(crate) fn let_go(
         &mut self,
         who: &Subscriber,
         socket: &str,
         keys: Option<&[LeaseKey]>,
         engine: &dyn Compute,
-    ) -> Vec<LeaseKey> {
+    ) -> BTreeMap<Arc<str>, Vec<LeaseKey>> {
+        let mut free: BTreeMap<Arc<str>, Vec<LeaseKey>> = BTreeMap::new();
         let Some(held) = self.by_who.get_mut(who) else {
-            return Vec::new();
+            return free;
         };
         let mut unstreamed = Vec::new();
-        let mut free = Vec::new();
         for (key, hold) in held.iter_mut() {
             if keys.is_some_and(|keys| !keys.contains(key)) || !hold.sockets.remove(socket) {
                 continue;
             }
             unstreamed.push(key.clone());
             if hold.is_free() {
-                free.push(key.clone());
+                let named = hold.named.take().unwrap_or_else(|| socket.into());
+                free.entry(named).or_default().push(key.clone());
             }
         }
         let still = held.values().any(|hold| hold.sockets.contains(socket));
@@ -208,7 +221,7 @@ impl Holders {
         for key in &unstreamed {
             self.unstream(key, 1, engine);
         }
-        for key in &free {
+        for key in free.values().flatten() {
             self.remove(who, key, engine);
         }
         free
@@ -350,15 +363,17 @@ impl Holders {
             .unwrap_or_default()
     }
 
-    /// The keys of a subscriber by a socket that holds them, if one does.
+    /// The keys of a subscriber by the last socket that took them, if one did.
     pub(crate) fn by_websocket(
         &self,
         who: &Subscriber,
     ) -> BTreeMap<Option<Arc<str>>, Vec<LeaseKey>> {
         let mut groups: BTreeMap<Option<Arc<str>>, Vec<LeaseKey>> = BTreeMap::new();
         for (key, hold) in self.by_who.get(who).into_iter().flatten() {
-            let socket = hold.sockets.first().cloned();
-            groups.entry(socket).or_default().push(key.clone());
+            groups
+                .entry(hold.named.clone())
+                .or_default()
+                .push(key.clone());
         }
         groups
     }

@@ -1,7 +1,7 @@
 //! Does what is asked for, for each subscriber one after the other.
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use strikewire_fanout::ValueId;
@@ -74,6 +74,8 @@ pub(super) enum Op {
         keys: Vec<LeaseKey>,
     },
     Settle,
+    /// The store may have lost what it was told.
+    Retell,
 }
 
 impl Op {
@@ -118,6 +120,7 @@ impl Op {
             Self::Settle => {
                 service.settle(who).await;
             }
+            Self::Retell => service.retell(who).await,
         }
         service.tidy(who);
     }
@@ -148,7 +151,8 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 enum Done {
     Op(Subscriber),
-    Session,
+    /// A session, where the store let go of it whoever's it was.
+    Session(Option<Arc<str>>),
     Sweep(Swept),
 }
 
@@ -273,13 +277,30 @@ impl Keeper {
             for answer in answers {
                 count += answer.await.unwrap_or(0);
             }
-            if user.is_none() {
-                count += service.release_any(&session).await;
-            }
+            let released = match user {
+                None => service.release_any(&session).await,
+                Some(_) => None,
+            };
             // Whoever asked may have gone.
-            let _ = reply.send(count);
-            Done::Session
+            let _ = reply.send(count + released.unwrap_or(0));
+            Done::Session(released.map(|_| session))
         });
+    }
+
+    /// The store has let go of a session: those who took something in it since are told to it
+    /// again, before anything else of theirs.
+    fn retell(&mut self, session: Option<&str>) {
+        let Some(session) = session else { return };
+        let held = self.service.book.lock().holders.of_session(session);
+        let mut all: HashSet<Subscriber> = held.into_iter().collect();
+        let lanes = self.lanes.keys();
+        all.extend(lanes.filter(|who| &*who.session == session).cloned());
+        for who in all {
+            match self.lanes.get_mut(&who) {
+                Some(lane) => lane.waiting.push_front(Op::Retell),
+                None => self.push(who, Op::Retell),
+            }
+        }
     }
 
     fn push(&mut self, who: Subscriber, op: Op) {
@@ -320,7 +341,7 @@ impl Keeper {
                     }
                 }
             }
-            Ok(Done::Session) => {}
+            Ok(Done::Session(session)) => self.retell(session.as_deref()),
             Ok(Done::Sweep(swept)) => {
                 self.is_sweeping = false;
                 for (who, keys) in swept.idle {
@@ -360,11 +381,13 @@ impl Keeper {
         if core::mem::replace(&mut self.generation, generation) != generation {
             tracing::info!(generation, "The store of leases is there");
         }
-        let (unsettled, sessions) = {
+        let (mut unsettled, sessions) = {
             let book = self.service.book.lock();
             let sessions = book.ledger.owed_any();
             (book.ledger.unsettled(generation), sessions)
         };
+        // Whoever has a session that is to be released first comes after that.
+        unsettled.retain(|who| !sessions.contains(&who.session));
         for who in unsettled {
             // Whatever is under way settles first.
             if !self.lanes.contains_key(&who) {
@@ -374,8 +397,8 @@ impl Keeper {
         for session in sessions {
             let service = Arc::clone(&self.service);
             self.running.spawn(async move {
-                service.release_any(&session).await;
-                Done::Session
+                let released = service.release_any(&session).await;
+                Done::Session(released.map(|_| session))
             });
         }
     }
@@ -383,7 +406,7 @@ impl Keeper {
 
 /// Waits until the health of the connection has changed; false where there is none, or its
 /// end is known.
-async fn changed<T>(health: &mut Option<tokio::sync::watch::Receiver<T>>) -> bool {
+pub(super) async fn changed<T>(health: &mut Option<tokio::sync::watch::Receiver<T>>) -> bool {
     let Some(receiver) = health else {
         return core::future::pending().await;
     };

@@ -1,7 +1,7 @@
 //! What the shared store has been told.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use strikewire_leases::{LeaseKey, Subscriber};
@@ -22,10 +22,17 @@ pub(super) struct Ledger {
 struct Link {
     /// The connection over which the store was told everything; none: it was not.
     settled: Option<u64>,
-    /// Keys that were let go of without the store, and when.
-    owed: BTreeMap<LeaseKey, Mono>,
+    /// Keys that were let go of without the store, and when; with a socket only where the
+    /// record names that one.
+    owed: BTreeMap<(Option<Arc<str>>, LeaseKey), Mono>,
     /// The whole session was.
     session: Option<Mono>,
+    /// The store's data when it was told everything last.
+    data: Option<u64>,
+    /// When it heard last of the subscriber.
+    heard: Option<Mono>,
+    /// Keys that were taken since, and that it may not know.
+    fresh: BTreeSet<LeaseKey>,
 }
 
 impl Link {
@@ -39,7 +46,8 @@ impl Link {
 pub(super) struct Owed {
     /// Everything of its session.
     pub(super) session: bool,
-    pub(super) keys: Vec<LeaseKey>,
+    /// By the socket that the record must name, if one.
+    pub(super) keys: BTreeMap<Option<Arc<str>>, Vec<LeaseKey>>,
 }
 
 impl Ledger {
@@ -52,9 +60,11 @@ impl Ledger {
     }
 
     /// The store knows everything now.
-    pub(super) fn settle(&mut self, who: &Subscriber, generation: u64) {
+    pub(super) fn settle(&mut self, who: &Subscriber, generation: u64, data: u64, now: Mono) {
         let link = Link {
             settled: Some(generation),
+            data: Some(data),
+            heard: Some(now),
             ..Link::default()
         };
         self.links.insert(who.clone(), link);
@@ -65,11 +75,55 @@ impl Ledger {
         self.links.entry(who.clone()).or_default().settled = None;
     }
 
+    /// Some keys are taken that the store may not know yet.
+    pub(super) fn take<'k>(
+        &mut self,
+        who: &Subscriber,
+        keys: impl IntoIterator<Item = &'k LeaseKey>,
+    ) {
+        let link = self.links.entry(who.clone()).or_default();
+        link.fresh.extend(keys.into_iter().cloned());
+    }
+
+    /// The store has heard of the subscriber, and has these keys. Where it has become
+    /// unsettled meanwhile nothing is certain.
+    pub(super) fn told(&mut self, who: &Subscriber, keys: &[LeaseKey], now: Mono) {
+        let Some(link) = self.links.get_mut(who).filter(|it| it.settled.is_some()) else {
+            return;
+        };
+        link.heard = Some(now);
+        for key in keys {
+            link.fresh.remove(key);
+        }
+    }
+
+    /// The keys that the store need not have although they are held; none: any, for it may
+    /// have lost its data since it was told, or not have heard of the subscriber for so long
+    /// that it let go by itself.
+    pub(super) fn fresh(
+        &self,
+        who: &Subscriber,
+        data: u64,
+        now: Mono,
+        long: Duration,
+    ) -> Option<BTreeSet<LeaseKey>> {
+        let link = self.links.get(who)?;
+        let heard = link.heard.is_some_and(|heard| now.since(heard) < long);
+        (heard && link.data == Some(data)).then(|| link.fresh.clone())
+    }
+
     /// Some keys were let go of, and the store was not told.
-    pub(super) fn owe(&mut self, who: &Subscriber, keys: &[LeaseKey], now: Mono) {
+    pub(super) fn owe(
+        &mut self,
+        who: &Subscriber,
+        socket: Option<&Arc<str>>,
+        keys: &[LeaseKey],
+        now: Mono,
+    ) {
         let link = self.links.entry(who.clone()).or_default();
         link.settled = None;
-        link.owed.extend(keys.iter().map(|key| (key.clone(), now)));
+        let owed = keys.iter().map(|key| ((socket.cloned(), key.clone()), now));
+        link.owed.extend(owed);
     }
 
     /// The whole session was let go of, and the store was not told.
@@ -81,15 +135,24 @@ impl Ledger {
     }
 
     pub(super) fn owed(&self, who: &Subscriber) -> Owed {
-        self.links.get(who).map_or_else(Owed::default, |link| Owed {
-            session: link.session.is_some(),
-            keys: link.owed.keys().cloned().collect(),
-        })
+        let mut owed = Owed::default();
+        if let Some(link) = self.links.get(who) {
+            owed.session = link.session.is_some();
+            for (socket, key) in link.owed.keys() {
+                let keys = owed.keys.entry(socket.clone()).or_default();
+                keys.push(key.clone());
+            }
+        }
+        owed
     }
 
-    /// A session was to be released whoever's it is, and the store was not told.
+    /// A session is to be released whoever's it is, and the store may not have done it.
     pub(super) fn owe_any(&mut self, session: &Arc<str>, now: Mono) {
         self.sessions.insert(Arc::clone(session), now);
+    }
+
+    pub(super) fn owes_any(&self, session: &str) -> bool {
+        self.sessions.contains_key(session)
     }
 
     pub(super) fn owed_any(&self) -> Vec<Arc<str>> {

@@ -86,6 +86,7 @@ impl KeyMeters {
 pub(super) struct ServiceMeters {
     sweeps: Counter,
     adopted: Counter,
+    not_adopted: Counter,
     expired: Counter,
     reconciled: Counter,
 }
@@ -95,6 +96,7 @@ impl Default for ServiceMeters {
         Self {
             sweeps: counter!("indicator_cleanup_runs_total"),
             adopted: counter!("strikewire_indicator_adopted_total"),
+            not_adopted: counter!("strikewire_indicator_not_adopted_total"),
             expired: counter!("strikewire_indicator_expired_total"),
             reconciled: counter!("strikewire_indicator_reconciled_total"),
         }
@@ -108,6 +110,10 @@ impl ServiceMeters {
 
     pub(super) fn adopted(&self, leases: usize) {
         self.adopted.increment(leases as u64);
+    }
+
+    pub(super) fn not_adopted(&self, leases: usize) {
+        self.not_adopted.increment(leases as u64);
     }
 
     pub(super) fn expired(&self, leases: usize) {

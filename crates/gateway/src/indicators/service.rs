@@ -1,5 +1,6 @@
 //! Takes and gives back leases, for one subscriber at a time.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use strikewire_leases::{
 use strikewire_types::{Clock, Now};
 
 use super::holders::{Holders, Limits, Taken};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Owed};
 use super::meters::ServiceMeters;
 use super::store::{Answer, Store};
 use super::{Compute, ComputeSpec, IndicatorConfig};
@@ -22,6 +23,12 @@ const TRIES: usize = 3;
 
 /// So many leases are asked about in one call.
 const AT_ONCE: usize = 500;
+
+/// Three quarters of the idle time: who was silent for longer is not made new by telling the
+/// store again.
+fn recent(idle: Duration) -> Duration {
+    idle * 3 / 4
+}
 
 /// Everything that a change of leases needs. What concerns one subscriber is done one after
 /// the other, in the order in which it was asked for; [`Keeper`](super::lanes::Keeper) sees
@@ -49,6 +56,17 @@ pub(super) struct Service {
 pub(super) struct Book {
     pub(super) holders: Holders,
     pub(super) ledger: Ledger,
+}
+
+impl Book {
+    /// The store may lack anything that a subscriber holds.
+    fn doubt(&mut self, who: &Subscriber) {
+        let keys = self.holders.keys_of(who);
+        if !keys.is_empty() {
+            self.ledger.take(who, &keys);
+            self.ledger.unsettle(who);
+        }
+    }
 }
 
 /// Leases that a socket lost by something else than itself.
@@ -108,11 +126,14 @@ impl Service {
         let keys: Vec<LeaseKey> = specs.iter().map(|spec| spec.key.clone()).collect();
         // What is owed goes first: the lease that is taken now must not be let go by it.
         self.settle(who).await;
-        let values = self
-            .book
-            .lock()
-            .holders
-            .hold(who, socket, specs, &*self.engine)?;
+        let values = {
+            let mut book = self.book.lock();
+            let values = book.holders.hold(who, socket, specs, &*self.engine)?;
+            if self.store.is_some() {
+                book.ledger.take(who, &keys);
+            }
+            values
+        };
         let now = self.clock.now();
         let websocket = socket.map(|socket| &**socket);
         let here = self.mirror.subscribe(now, who, websocket, &keys).await;
@@ -120,7 +141,10 @@ impl Service {
             .ask(who, |store| store.subscribe(now, who, websocket, &keys))
             .await;
         let leased = match shared {
-            Some(shared) => shared,
+            Some(shared) => {
+                self.book.lock().ledger.told(who, &keys, now.mono);
+                shared
+            }
             // The mirror is never away.
             None => here.map_err(|_| Error::Stopping)?,
         };
@@ -130,37 +154,47 @@ impl Service {
     /// Takes leases away from a subscriber, whoever holds them for it.
     pub(super) async fn unsubscribe(&self, who: &Subscriber, keys: &[LeaseKey]) -> Vec<Released> {
         self.take(who, Some(keys), "unsubscribed by request");
-        self.tell_gone(who, keys).await
+        self.tell_gone(who, None, keys).await
     }
 
     /// The instruments of some keys are not listed any more.
     pub(super) async fn delist(&self, who: &Subscriber, keys: &[LeaseKey]) {
         self.take(who, Some(keys), "its instrument is not listed any more");
-        self.tell_gone(who, keys).await;
+        self.tell_gone(who, None, keys).await;
     }
 
-    /// A socket lets go of some of a subscriber's leases, or of all.
+    /// A socket lets go of some of a subscriber's leases, or of all. In the store only where
+    /// the record still names a socket of this node: the subscriber may have come to another
+    /// one meanwhile.
     pub(super) async fn let_go(&self, who: &Subscriber, socket: &str, keys: Option<&[LeaseKey]>) {
         let gone = self
             .book
             .lock()
             .holders
             .let_go(who, socket, keys, &*self.engine);
-        if !gone.is_empty() {
-            self.tell_gone(who, &gone).await;
+        for (named, keys) in &gone {
+            self.tell_gone(who, Some(named), keys).await;
         }
     }
 
-    /// Mirror and store forget leases that have no holder here.
-    async fn tell_gone(&self, who: &Subscriber, keys: &[LeaseKey]) -> Vec<Released> {
+    /// Mirror and store forget leases that have no holder here; the store, where a socket is
+    /// given, only those whose record names that one or none.
+    async fn tell_gone(
+        &self,
+        who: &Subscriber,
+        socket: Option<&Arc<str>>,
+        keys: &[LeaseKey],
+    ) -> Vec<Released> {
         let now = self.clock.now();
         let here = self.mirror.unsubscribe(who, keys).await;
-        let shared = self.ask(who, |store| store.unsubscribe(who, keys)).await;
+        let shared = self
+            .ask(who, |store| forget(store, who, socket, keys))
+            .await;
         match shared {
             Some(shared) => shared,
             None => {
                 if self.may_know() {
-                    self.book.lock().ledger.owe(who, keys, now.mono);
+                    self.book.lock().ledger.owe(who, socket, keys, now.mono);
                 }
                 here.unwrap_or_default()
             }
@@ -187,30 +221,43 @@ impl Service {
         }
     }
 
-    /// Lets go of a session in the store, whoever's it is. Those who hold something here have
-    /// been released before.
-    pub(super) async fn release_any(&self, session: &Arc<str>) -> usize {
-        let Some(store) = &self.store else {
-            return 0;
-        };
+    /// Lets go of a session in the store, whoever's it is; how much that was, or nothing where
+    /// it could not be asked. Those who held something here have been released before; those
+    /// who hold something now took it since, and are to be [retold](Self::retell).
+    pub(super) async fn release_any(&self, session: &Arc<str>) -> Option<usize> {
+        let store = self.store.as_deref()?;
         let now = self.clock.now();
-        if store.is_up() {
-            match store.release(now, session, None).await {
-                Ok(gone) => {
-                    self.book.lock().ledger.paid_any(session);
-                    return gone.len();
-                }
-                Err(error) => self.meters.failed(&error),
-            }
-        }
         if self.may_know() {
             self.book.lock().ledger.owe_any(session, now.mono);
         }
-        0
+        if !store.is_up() {
+            return None;
+        }
+        match store.release(now, session, None).await {
+            Ok(gone) => {
+                let mut book = self.book.lock();
+                book.ledger.paid_any(session);
+                for who in book.holders.of_session(session) {
+                    book.doubt(&who);
+                }
+                Some(gone.len())
+            }
+            Err(error) => {
+                self.meters.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Tells the store again what a subscriber holds, all of which it may not have.
+    pub(super) async fn retell(&self, who: &Subscriber) {
+        self.book.lock().doubt(who);
+        self.settle(who).await;
     }
 
     /// Notes a sign of life. Whether each lease is alive; one that is, but that this node did
     /// not know, is held here from now on: the node that it came through may be no more.
+    /// One that cannot be held here, because this node has enough, is not alive here.
     /// `specs` says what the keys are, for those.
     pub(super) async fn heartbeat(
         &self,
@@ -221,16 +268,23 @@ impl Service {
         let now = self.clock.now();
         let here = self.mirror.heartbeat(now, who, keys).await;
         let here = here.unwrap_or_else(|_| vec![false; keys.len()]);
-        let Some(shared) = self.ask(who, |store| store.heartbeat(now, who, keys)).await else {
+        let shared = self.ask(who, |store| store.heartbeat(now, who, keys)).await;
+        let Some(mut shared) = shared else {
             return here;
         };
         let (mut lost, mut known, mut strange) = (Vec::new(), Vec::new(), Vec::new());
         {
-            let book = self.book.lock();
-            for ((key, here), shared) in keys.iter().zip(&here).zip(&shared) {
-                match (book.holders.holds(who, key), shared) {
+            let mut book = self.book.lock();
+            book.ledger.told(who, &[], now.mono);
+            let is_certain = self.is_certain(&book, who);
+            for ((key, here), shared) in keys.iter().zip(&here).zip(&mut shared) {
+                match (book.holders.holds(who, key), *shared) {
                     // Another node let go of it.
-                    (true, false) => lost.push(key.clone()),
+                    (true, false) if is_certain => lost.push(key.clone()),
+                    (true, false) => {
+                        *shared = *here;
+                        book.doubt(who);
+                    }
                     // A sweep here is about to.
                     (true, true) if !here => known.push(key.clone()),
                     (false, true) => strange.push(key.clone()),
@@ -239,7 +293,11 @@ impl Service {
             }
         }
         self.lose(who, &lost).await;
-        known.extend(self.adopt(who, &strange, specs));
+        let adopted = self.adopt(who, &strange, specs);
+        for (key, alive) in keys.iter().zip(&mut shared) {
+            *alive &= !strange.contains(key) || adopted.contains(key);
+        }
+        known.extend(adopted);
         if !known.is_empty() {
             let _ = self.mirror.subscribe(now, who, None, &known).await;
         }
@@ -254,10 +312,11 @@ impl Service {
             let one = core::slice::from_ref(spec);
             match book.holders.hold(who, None, one, &*self.engine) {
                 Ok(_) => adopted.push(spec.key.clone()),
-                // It lives on; what computes it is another node, if there is one.
+                // It ends by itself, unless it has signs of life on another node.
                 Err(error) => tracing::debug!(%who, %error, "Lease not adopted"),
             }
         }
+        self.meters.not_adopted(keys.len() - adopted.len());
         self.meters.adopted(adopted.len());
         adopted
     }
@@ -341,6 +400,12 @@ impl Service {
         let Some(alive) = self.ask(who, |store| store.alive(&pairs)).await else {
             return;
         };
+        {
+            let mut book = self.book.lock();
+            if !self.is_certain(&book, who) {
+                return book.doubt(who);
+            }
+        }
         let doubtful = keys.iter().zip(alive);
         let lost: Vec<LeaseKey> = doubtful
             .filter(|(_, alive)| !alive)
@@ -404,34 +469,36 @@ impl Service {
             if !store.is_up() {
                 return None;
             }
-            let generation = store.generation();
+            let (generation, data) = (store.generation(), store.data());
+            let now = self.clock.now();
             let (owed, held) = {
                 let book = self.book.lock();
                 if book.ledger.is_settled(who, generation) {
                     return Some(generation);
                 }
-                (book.ledger.owed(who), book.holders.by_websocket(who))
+                let long = self.settings.idle / 2;
+                let held = Held {
+                    by_socket: book.holders.by_websocket(who),
+                    fresh: book.ledger.fresh(who, data, now.mono, long),
+                };
+                (book.ledger.owed(who), held)
             };
-            let told = async {
-                let now = self.clock.now();
-                if owed.session {
-                    let user = Some(who.user);
-                    store.release(now, &who.session, user).await?;
-                }
-                if !owed.keys.is_empty() {
-                    store.unsubscribe(who, &owed.keys).await?;
-                }
-                let mut count = owed.keys.len();
-                for (socket, keys) in &held {
-                    store.subscribe(now, who, socket.as_deref(), keys).await?;
-                    count += keys.len();
-                }
-                Ok::<usize, strikewire_leases::Error>(count)
-            };
-            match told.await {
-                Ok(count) if store.generation() == generation => {
+            match self.tell_all(store, now, who, &owed, held).await {
+                Ok((count, lost)) if store.generation() == generation => {
                     self.meters.reconciled(count);
-                    self.book.lock().ledger.settle(who, generation);
+                    let now = now.mono;
+                    let is_certain = {
+                        let mut book = self.book.lock();
+                        book.ledger.settle(who, generation, data, now);
+                        let is_certain = self.is_certain(&book, who);
+                        if !is_certain {
+                            book.doubt(who);
+                        }
+                        is_certain
+                    };
+                    if is_certain {
+                        self.lose(who, &lost).await;
+                    }
                     return Some(generation);
                 }
                 Ok(_) => {}
@@ -443,6 +510,69 @@ impl Service {
             }
         }
         None
+    }
+
+    /// Tells the store what was let go of, and looks what it has of what is held. What it
+    /// should have and has not was let go of on another node, and is not told again. How much
+    /// was told or looked at, and what is lost.
+    async fn tell_all(
+        &self,
+        store: &dyn Store,
+        now: Now,
+        who: &Subscriber,
+        owed: &Owed,
+        held: Held,
+    ) -> Result<(usize, Vec<LeaseKey>), strikewire_leases::Error> {
+        if owed.session {
+            let user = Some(who.user);
+            store.release(now, &who.session, user).await?;
+        }
+        let mut count = 0;
+        for (socket, keys) in &owed.keys {
+            forget(store, who, socket.as_ref(), keys).await?;
+            count += keys.len();
+        }
+        let keys = held.by_socket.values().flatten();
+        let pairs: Vec<_> = keys.map(|key| (who.clone(), key.clone())).collect();
+        if pairs.is_empty() {
+            return Ok((count, Vec::new()));
+        }
+        count += pairs.len();
+        let mut alive = store.alive(&pairs).await?.into_iter();
+        let (mut beating, mut lost) = (Vec::new(), Vec::new());
+        let mut missing = Vec::new();
+        for (socket, keys) in held.by_socket {
+            let mut some = Vec::new();
+            for key in keys {
+                let heard = self.mirror.heard(&key, who);
+                let heard =
+                    heard.is_some_and(|heard| now.mono.since(heard) < recent(self.settings.idle));
+                let may_lack = held.fresh.as_ref().is_none_or(|it| it.contains(&key));
+                match alive.next().unwrap_or(false) {
+                    true if heard => beating.push(key),
+                    false if !may_lack => lost.push(key),
+                    false if heard => some.push(key),
+                    // It is about to be let go of.
+                    _ => {}
+                }
+            }
+            missing.push((socket, some));
+        }
+        if !beating.is_empty() {
+            store.heartbeat(now, who, &beating).await?;
+        }
+        for (socket, keys) in missing.iter().filter(|(_, keys)| !keys.is_empty()) {
+            store.subscribe(now, who, socket.as_deref(), keys).await?;
+        }
+        Ok((count, lost))
+    }
+
+    /// Whether the store has all that a subscriber holds here, unless another node let go of
+    /// it: nothing is under way that takes away more than it should.
+    fn is_certain(&self, book: &Book, who: &Subscriber) -> bool {
+        let store = self.store.as_deref();
+        !book.ledger.owes_any(&who.session)
+            && store.is_some_and(|store| book.ledger.is_settled(who, store.generation()))
     }
 
     /// Whether the store may know something of those who were here: it was reached once.
@@ -458,6 +588,27 @@ impl Service {
         if !book.holders.has(who) {
             book.ledger.tidy(who);
         }
+    }
+}
+
+/// What a subscriber holds here.
+struct Held {
+    by_socket: BTreeMap<Option<Arc<str>>, Vec<LeaseKey>>,
+    /// What of it the store need not have; absent: any of it.
+    fresh: Option<BTreeSet<LeaseKey>>,
+}
+
+/// Has the store forget leases; where a socket is given, only if it is the one that the
+/// record names.
+fn forget<'a>(
+    store: &'a dyn Store,
+    who: &'a Subscriber,
+    socket: Option<&'a Arc<str>>,
+    keys: &'a [LeaseKey],
+) -> Answer<'a, Vec<Released>> {
+    match socket {
+        Some(socket) => store.leave(who, socket, keys),
+        None => store.unsubscribe(who, keys),
     }
 }
 

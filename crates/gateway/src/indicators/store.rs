@@ -29,6 +29,12 @@ pub(super) trait Store: Send + Sync {
         who: &'a Subscriber,
         keys: &'a [LeaseKey],
     ) -> Answer<'a, Vec<Released>>;
+    fn leave<'a>(
+        &'a self,
+        who: &'a Subscriber,
+        websocket: &'a str,
+        keys: &'a [LeaseKey],
+    ) -> Answer<'a, Vec<Released>>;
     fn heartbeat<'a>(
         &'a self,
         now: Now,
@@ -69,6 +75,11 @@ pub(super) trait Store: Send + Sync {
     fn generation(&self) -> u64 {
         self.health().borrow().generation
     }
+
+    /// Changes when the store may have lost what it knew.
+    fn data(&self) -> u64 {
+        self.health().borrow().data
+    }
 }
 
 /// A store and the health of the connection to it.
@@ -108,6 +119,15 @@ impl<L: Leases> Store for Connected<L> {
         keys: &'a [LeaseKey],
     ) -> Answer<'a, Vec<Released>> {
         Box::pin(self.leases.unsubscribe(who, keys))
+    }
+
+    fn leave<'a>(
+        &'a self,
+        who: &'a Subscriber,
+        websocket: &'a str,
+        keys: &'a [LeaseKey],
+    ) -> Answer<'a, Vec<Released>> {
+        Box::pin(self.leases.leave(who, websocket, keys))
     }
 
     fn heartbeat<'a>(

@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Latest;
 
@@ -23,9 +24,18 @@ pub struct IndicatorValue {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     pub value: Option<Option<f64>>,
     /// Its numbers by name, where it has several; each null while there are not enough
-    /// bars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outputs: Option<BTreeMap<String, Option<f64>>>,
+    /// bars. In the order in which the catalogue names them.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "write_in_order",
+        deserialize_with = "read_in_order"
+    )]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Option<std::collections::BTreeMap<String, Option<f64>>>)
+    )]
+    pub outputs: Option<Vec<(String, Option<f64>)>>,
     /// When the bar began that it is of, RFC 3339.
     pub bar_time: String,
     /// Whether that bar has closed.
@@ -43,6 +53,36 @@ where
     D: Deserializer<'de>,
 {
     Option::deserialize(deserializer).map(Some)
+}
+
+type Named = Vec<(String, Option<f64>)>;
+
+// The signature is serde's.
+fn write_in_order<S: Serializer>(outputs: &Option<Named>, to: S) -> Result<S::Ok, S::Error> {
+    let pairs = outputs.iter().flatten();
+    to.collect_map(pairs.map(|(name, value)| (name, value)))
+}
+
+fn read_in_order<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Named>, D::Error> {
+    struct InOrder;
+
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Named;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("numbers by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
+            let mut pairs = Named::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+
+    from.deserialize_map(InOrder).map(Some)
 }
 
 impl From<&Latest> for IndicatorValue {
@@ -71,6 +111,28 @@ impl From<&Latest> for IndicatorValue {
             is_final: latest.is_final,
             warm: latest.warm,
             mock: latest.mock,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_in_the_order_of_the_catalogue() {
+        let text = r#"{"symbol":"NIFTY","timeframe":"5min","indicator_id":"MACD_12_26_9","#
+            .to_owned()
+            + r#""outputs":{"macd":1.5,"signal":null,"histogram":0.5},"#
+            + r#""bar_time":"2026-02-09T09:55:00.000+05:30","final":true,"warm":true,"mock":false}"#;
+        let value: IndicatorValue = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), text);
+        for wrong in ["null", "7", "[1]", r#"{"a":"b"}"#] {
+            let text = text.replace(r#"{"macd":1.5,"signal":null,"histogram":0.5}"#, wrong);
+            assert!(
+                serde_json::from_str::<IndicatorValue>(&text).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

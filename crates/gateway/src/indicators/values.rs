@@ -88,8 +88,13 @@ pub(super) async fn write(values: Arc<Values>, service: Arc<Service>) {
     renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // What the store has not been told yet.
     let mut unsent = HashMap::new();
+    let mut health = service.store.as_ref().map(|store| store.health());
+    let mut generation = 0;
     loop {
         tokio::select! {
+            true = super::lanes::changed(&mut health) => {
+                write_again(&service, &mut generation, &mut unsent).await;
+            }
             () = values.wake.notified() => {
                 let pending = core::mem::take(&mut *values.pending.lock());
                 write_some(&service, pending, &mut unsent).await;
@@ -101,6 +106,32 @@ pub(super) async fn write(values: Arc<Values>, service: Arc<Service>) {
             }
         }
     }
+}
+
+/// Has the store told the latest value of everything that is held here, where the connection
+/// is a new one: it may have lost them, or they may have ended meanwhile.
+async fn write_again(
+    service: &Service,
+    generation: &mut u64,
+    unsent: &mut HashMap<LeaseKey, Pending>,
+) {
+    let Some(store) = service.store.as_deref().filter(|store| store.is_up()) else {
+        return;
+    };
+    let current = store.generation();
+    if core::mem::replace(generation, current) == current {
+        return;
+    }
+    let computed = service.book.lock().holders.computed();
+    let now = service.clock.now();
+    for (key, ttl) in computed {
+        // The mirror is never away. What waits is newer.
+        if let Ok(Some(json)) = service.mirror.value(now, &key).await {
+            let (json, since) = (json.into(), now.mono);
+            unsent.entry(key).or_insert(Pending { json, ttl, since });
+        }
+    }
+    write_some(service, HashMap::new(), unsent).await;
 }
 
 async fn write_some(

@@ -173,7 +173,7 @@ impl Owner {
             self.indicators.claims.insert(leg.key, claim);
             let (key, at) = (leg.key, now.utc);
             self.indicators.tell(OwnerEvent::Suspended { key, at });
-            self.end_expired_indicators(now);
+            self.end_expired_indicators(now, &[leg.key]);
             return Ok(());
         }
         let plan = self.book.plan(now, &request(claim.id, leg))?;
@@ -199,19 +199,32 @@ impl Owner {
         };
         let Some(key) = key else { return };
         let cause = Arc::clone(&self.records.causes.computed);
-        self.drop_indicator(now, key, &cause);
+        self.drop_indicators(now, &[key], &cause);
     }
 
-    fn drop_indicator(&mut self, now: Now, key: InstrumentKey, cause: &Arc<Cause>) {
-        let Some(claim) = self.indicators.claims.get(&key) else {
-            return;
-        };
-        let holder = holder(claim.id);
-        self.change(cause, |book, effects| book.release(now, holder, effects));
-        // While it is there, the records can name it.
+    fn drop_indicators(&mut self, now: Now, keys: &[InstrumentKey], cause: &Arc<Cause>) {
+        self.let_go_of_indicators(now, keys, cause);
+        // While they were there, the records could name them.
+        for key in keys {
+            self.indicators.remove(*key);
+        }
+    }
+
+    /// What these claims hold they hold no more, all at once.
+    fn let_go_of_indicators(&mut self, now: Now, keys: &[InstrumentKey], cause: &Arc<Cause>) {
+        let claims = keys
+            .iter()
+            .filter_map(|key| self.indicators.claims.get(key));
+        let holders: Vec<Holder> = claims.map(|claim| holder(claim.id)).collect();
+        self.change(cause, |book, effects| {
+            for holder in holders {
+                book.release(now, holder, effects);
+            }
+        });
         self.settle(now);
-        self.indicators.remove(key);
-        self.rest_bars(key);
+        for key in keys {
+            self.rest_bars(*key);
+        }
     }
 
     /// A claim made room for another.
@@ -282,86 +295,106 @@ impl Owner {
             })
             .map(|(key, _)| *key)
             .collect();
-        let closes = was_on && !is_on && !of_class.is_empty();
-        for key in of_class {
-            if is_on {
-                self.resume_indicator(now, key);
-            } else {
-                self.suspend_indicator(now, key);
-            }
+        if of_class.is_empty() {
+            return;
         }
-        if closes {
+        if is_on {
+            self.resume_indicators(now, class, of_class);
+            return;
+        }
+        self.suspend_indicators(now, &of_class);
+        if was_on {
             let at = now.utc;
             self.indicators
                 .tell(OwnerEvent::SessionClosed { class, at });
-            self.end_expired_indicators(now);
+            let all: Vec<InstrumentKey> = self.indicators.claims.keys().copied().collect();
+            self.end_expired_indicators(now, &all);
         }
     }
 
-    fn suspend_indicator(&mut self, now: Now, key: InstrumentKey) {
-        let Some(claim) = self.indicators.claims.get_mut(&key) else {
-            return;
-        };
-        claim.suspended = true;
-        claim.unbound_since = None;
-        let holder = holder(claim.id);
+    fn suspend_indicators(&mut self, now: Now, keys: &[InstrumentKey]) {
+        for key in keys {
+            if let Some(claim) = self.indicators.claims.get_mut(key) {
+                claim.suspended = true;
+                claim.unbound_since = None;
+            }
+        }
         let cause = Arc::clone(&self.records.causes.suspended);
-        self.change(&cause, |book, effects| book.release(now, holder, effects));
-        self.settle(now);
-        self.rest_bars(key);
-        self.indicators
-            .tell(OwnerEvent::Suspended { key, at: now.utc });
+        self.let_go_of_indicators(now, keys, &cause);
+        for key in keys {
+            let (key, at) = (*key, now.utc);
+            self.indicators.tell(OwnerEvent::Suspended { key, at });
+        }
     }
 
-    fn resume_indicator(&mut self, now: Now, key: InstrumentKey) {
-        let Some(claim) = self.indicators.claims.get_mut(&key) else {
-            return;
-        };
-        let (id, leg) = (claim.id, claim.leg);
-        let plan = match self.book.plan(now, &request(id, leg)) {
-            Ok(plan) => plan,
-            Err(error) => {
-                tracing::warn!(%key, %error, "A suspended claim of indicators cannot resume");
-                return self.indicator_evicted(now, holder(id));
-            }
-        };
-        claim.suspended = false;
+    fn resume_indicators(&mut self, now: Now, class: Class, mut keys: Vec<InstrumentKey>) {
+        let claims = keys
+            .iter()
+            .filter_map(|key| self.indicators.claims.get(key));
+        let requests: Vec<Request> = claims.map(|claim| request(claim.id, claim.leg)).collect();
+        let mut refused = Vec::new();
         let cause = Arc::clone(&self.records.causes.resumed);
-        self.change(&cause, |book, effects| book.apply(now, plan, effects));
-        self.book.set_streaming(holder(id), true);
+        self.change(&cause, |book, effects| {
+            for request in requests {
+                match book.plan(now, &request) {
+                    Ok(plan) => {
+                        book.apply(now, plan, effects);
+                        book.set_streaming(request.owner, true);
+                    }
+                    Err(error) => refused.push((request.owner, error)),
+                }
+            }
+        });
+        for (holder, error) in refused {
+            let key = self.indicators.keys.get(&holder.id);
+            let key = key.map(tracing::field::display);
+            tracing::warn!(key, %error, "A suspended claim of indicators cannot resume");
+            self.indicator_evicted(now, holder);
+        }
+        for key in &keys {
+            if let Some(claim) = self.indicators.claims.get_mut(key) {
+                claim.suspended = false;
+            }
+        }
         self.settle(now);
-        self.listen(key);
-        self.missed_nothing(now, key);
-        self.indicators.tell(OwnerEvent::Resumed { key });
+        // Of those that took each other's place some are no more.
+        keys.retain(|key| self.indicators.claims.contains_key(key));
+        let opened = self
+            .calendar
+            .first_open(class, ist_date(now.utc))
+            .is_none_or(|open| open <= now.utc);
+        for key in keys {
+            self.listen(key);
+            if !opened {
+                self.missed_nothing(key);
+            }
+            self.indicators.tell(OwnerEvent::Resumed { key });
+        }
     }
 
     /// What comes back before the open has missed nothing: its first packet ends no gap,
     /// unless its connection fell.
-    fn missed_nothing(&self, now: Now, key: InstrumentKey) {
-        let opened = self.class_of_key(key).is_some_and(|class| {
-            let open = self.calendar.first_open(class, ist_date(now.utc));
-            open.is_none_or(|open| open <= now.utc)
-        });
+    fn missed_nothing(&self, key: InstrumentKey) {
         if let Some((slot, _)) = self.table.resolve(key)
-            && !opened
             && !self.gaps.is_open(slot)
         {
             self.table.remove_interest(slot, Interest::GAP);
         }
     }
 
-    /// Ends the claims of contracts whose last session has ended.
-    fn end_expired_indicators(&mut self, now: Now) {
-        let over = |key: &InstrumentKey| {
+    /// Ends those of the claims whose contracts' last session has ended.
+    fn end_expired_indicators(&mut self, now: Now, keys: &[InstrumentKey]) {
+        let is_over = |key: &InstrumentKey| {
             let it = self.registry.by_key(*key).and_then(|it| it.expiring());
             it.is_some_and(|it| chains::ended(&self.calendar, now, &it))
         };
-        let gone: Vec<InstrumentKey> = (self.indicators.claims.keys().copied())
-            .filter(over)
-            .collect();
+        let gone: Vec<InstrumentKey> = keys.iter().copied().filter(is_over).collect();
+        if gone.is_empty() {
+            return;
+        }
         let cause = Arc::clone(&self.records.causes.expired);
+        self.drop_indicators(now, &gone, &cause);
         for key in gone {
-            self.drop_indicator(now, key, &cause);
             self.indicators.tell(OwnerEvent::Gone { key, at: now.utc });
         }
     }

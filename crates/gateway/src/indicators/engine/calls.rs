@@ -24,6 +24,10 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The same for a reason that does not pass by itself.
 const REFUSED_FOR: Duration = Duration::from_secs(900);
 
+/// At most one call in this time, and one under way, looks after what is silent: there may
+/// be thousands that do not trade, and what the account may ask in a day is limited.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
+
 /// What goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
@@ -109,12 +113,22 @@ pub(super) struct Calls {
     last: u64,
     rests_until: Mono,
     unsupported: bool,
+    /// The account may not ask before then.
+    refused_until: Mono,
+    /// The call under way that looks after what is silent.
+    catching_up: Option<u64>,
+    catch_up_at: Mono,
 }
 
 impl Calls {
     /// Whether there is anybody to ask.
-    pub(super) const fn are_possible(&self) -> bool {
-        !self.unsupported
+    pub(super) fn are_possible(&self, now: Now) -> bool {
+        !self.unsupported && self.refused_until <= now.mono
+    }
+
+    /// When there will be, if there is nobody now.
+    pub(super) fn possible_at(&self) -> Option<Mono> {
+        (!self.unsupported).then_some(self.refused_until)
     }
 
     /// Asks for candles, or for what came of it.
@@ -177,7 +191,14 @@ impl Calls {
 
     /// The next call to make, and its number.
     pub(super) fn next(&mut self, now: Now) -> Option<(u64, CandleRequest)> {
-        if self.under_way >= AT_ONCE || now.mono < self.rests_until {
+        let rests_until = self.rests_until.max(self.refused_until);
+        if self.under_way >= AT_ONCE || now.mono < rests_until {
+            return None;
+        }
+        let (&(urgency, _), _) = self.order.first_key_value()?;
+        // Nothing comes after those.
+        let catches_up = urgency == Urgency::CatchUp;
+        if catches_up && (self.catching_up.is_some() || now.mono < self.catch_up_at) {
             return None;
         }
         let (_, what) = self.order.pop_first()?;
@@ -187,6 +208,10 @@ impl Calls {
         let ask = *ask;
         self.last += 1;
         let number = self.last;
+        if catches_up {
+            self.catching_up = Some(number);
+            self.catch_up_at = now.mono + CATCH_UP_EVERY;
+        }
         self.under_way += 1;
         let slot = Slot::UnderWay {
             number,
@@ -217,6 +242,7 @@ impl Calls {
         result: Result<Vec<Candle>, ReferenceError>,
     ) -> Option<InstrumentKey> {
         self.under_way = self.under_way.saturating_sub(1);
+        self.catching_up = self.catching_up.filter(|known| *known != number);
         let (from, asked, tries) = match self.slots.get(&what) {
             Some(&Slot::UnderWay {
                 number: known,
@@ -259,7 +285,18 @@ impl Calls {
                 self.unsupported = true;
                 true
             }
-            ReferenceError::NotEntitled { .. } | ReferenceError::Rejected { .. } => true,
+            ReferenceError::Rejected { .. } => true,
+            // That is said of the account: no other call would fare better.
+            ReferenceError::NotEntitled { .. } => {
+                let until = now.mono + REFUSED_FOR;
+                self.refused_until = until;
+                self.end(until + LONGEST_REST, what);
+                return Slot::Failed {
+                    until,
+                    tries: tries.saturating_add(1),
+                    refused: false,
+                };
+            }
             ReferenceError::Limited { retry_after, .. } => {
                 let rest = backoff.max(retry_after.unwrap_or_default());
                 self.rests_until = self.rests_until.max(now.mono + rest);
@@ -299,13 +336,13 @@ impl Calls {
     /// Forgets what is of no use any more, and answers beyond what is kept.
     pub(super) fn expire(&mut self, now: Now) {
         while let Some((&(end, _), &what)) = self.ends.first_key_value()
-            && (end <= now.mono || self.kept > KEPT)
+            && end <= now.mono
         {
             self.ends.pop_first();
             // One that has come again since has another end.
             let is_over = match self.slots.get(&what) {
                 Some(Slot::Answered { answer, .. }) => {
-                    self.kept > KEPT || now.mono.since(answer.asked.mono) >= REUSED_FOR
+                    now.mono.since(answer.asked.mono) >= REUSED_FOR
                 }
                 Some(Slot::Failed { until, .. }) => *until < now.mono,
                 _ => false,
@@ -314,9 +351,20 @@ impl Calls {
                 self.kept -= answer.candles.len();
             }
         }
+        while self.kept > KEPT {
+            let oldest = self.ends.iter().find_map(|(end, what)| {
+                let slot = self.slots.get(what);
+                matches!(slot, Some(Slot::Answered { .. })).then_some((*end, *what))
+            });
+            let Some((end, what)) = oldest else { return };
+            self.ends.remove(&end);
+            if let Some(Slot::Answered { answer, .. }) = self.slots.remove(&what) {
+                self.kept -= answer.candles.len();
+            }
+        }
     }
 
-    /// Another instrument master: keys mean other contracts.
+    /// Another instrument master, or another time: what was asked for means something else.
     pub(super) fn clear(&mut self) {
         self.slots.clear();
         self.order.clear();

@@ -9,12 +9,20 @@ use strikewire_types::{IST_OFFSET_SECONDS, Utc};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// How far back candles within the day are asked for: what Dhan gives in one call
-/// (DhanHQ documentation, historical data).
-const FARTHEST: Duration = Duration::from_secs(90 * 86_400);
+/// How far back candles within the day are asked for: two calls at Dhan, which gives 90
+/// days in one (DhanHQ documentation, historical data).
+const FARTHEST: Duration = Duration::from_secs(180 * 86_400);
+
+/// The same for candles of an hour, of which there are few. No farther than the other where
+/// it is not known that so many are needed.
+const FARTHEST_HOURS: Duration = Duration::from_secs(720 * 86_400);
 
 /// How far back days are asked for: Dhan has five years.
 const FARTHEST_DAYS: Duration = Duration::from_secs(5 * 365 * 86_400);
+
+/// An instrument that has no candles for so long from where they were asked for was not
+/// listed then. Weekends and holidays in a row are shorter.
+const UNLISTED: Duration = Duration::from_secs(10 * 86_400);
 
 /// Candles of several minutes that brokers have, by the DhanHQ documentation. Where a
 /// broker has them not, or counts them from another time than the open of the session,
@@ -62,21 +70,6 @@ impl Want {
             .session(self.class, at)
             .or_else(|| calendar.session_before(self.class, at));
         let today = current.map_or(at, |session| session.day_open);
-        let farthest = match self.timeframe {
-            Timeframe::Day => at - FARTHEST_DAYS,
-            Timeframe::Minutes(_) => at - FARTHEST,
-        };
-        let mut from = if self.all {
-            farthest
-        } else {
-            bars_before(calendar, self.class, self.timeframe, at, self.bars)
-        };
-        if self.anchored
-            && let Some(before) = calendar.session_before(self.class, today)
-        {
-            from = from.min(before.day_open);
-        }
-        let from = from.max(farthest);
         let interval = match self.timeframe {
             Timeframe::Day => Some(Interval::Day),
             Timeframe::Minutes(minutes) if INTERVALS.contains(&minutes.get()) => {
@@ -87,13 +80,31 @@ impl Want {
         // Bars for times without trades are made from minutes.
         let usable =
             self.timeframe == Timeframe::Day || (!self.minutes_only && self.fill == Fill::None);
-        let longer = interval
-            .filter(|_| usable && from < today)
-            .map(|interval| Longer {
-                interval,
-                from,
-                to: today,
-            });
+        let interval = interval.filter(|_| usable);
+        let (far, farthest) = match interval {
+            Some(Interval::Day) => (FARTHEST_DAYS, FARTHEST_DAYS),
+            Some(Interval::Minutes(60)) => (FARTHEST, FARTHEST_HOURS),
+            _ => (FARTHEST, FARTHEST),
+        };
+        let farthest = at - farthest;
+        let mut from = bars_before(calendar, self.class, self.timeframe, at, self.bars);
+        if self.all {
+            from = from.min(at - far);
+        }
+        if self.anchored
+            && let Some(before) = calendar.session_before(self.class, today)
+        {
+            from = from.min(before.day_open);
+        }
+        let is_farthest = from <= farthest;
+        // A bar that begins in the middle would be none.
+        let from = from.max(farthest);
+        let from = (calendar.session(self.class, from)).map_or(from, |session| session.day_open);
+        let longer = interval.filter(|_| from < today).map(|interval| Longer {
+            interval,
+            from,
+            to: today,
+        });
         Need {
             minutes_from: if longer.is_some() {
                 today
@@ -101,8 +112,18 @@ impl Want {
                 from.min(today)
             },
             longer,
-            is_farthest: from <= farthest,
+            is_farthest,
         }
+    }
+}
+
+impl Need {
+    /// Whether the instrument was not listed yet when the candles begin that were asked
+    /// for; `first` is when the first of them began. None at all say nothing: a broker that
+    /// answers so may be wrong.
+    pub(super) fn is_from_listing(&self, first: Option<Utc>) -> bool {
+        let from = (self.longer).map_or(self.minutes_from, |longer| longer.from);
+        first.is_some_and(|first| first.since(from) > UNLISTED)
     }
 }
 

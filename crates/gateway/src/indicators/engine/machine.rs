@@ -30,6 +30,16 @@ const MOCK_TTL: Duration = Duration::from_secs(300);
 /// How long the number of a key is kept that nobody wants.
 const NAMED_FOR: Duration = Duration::from_secs(60);
 
+/// Values and numbers of keys that nobody wants, kept at most.
+const RETAINED: usize = 20_000;
+
+/// What is asked for at a time, before anything else has its turn again.
+const ASKED: usize = 1_000;
+
+/// The clock was set if its time went on by so much more or less than time did. Less than
+/// that makes single ticks late, which the minutes themselves tell.
+const STEP: Duration = Duration::from_secs(2);
+
 /// The broker's candle of a minute is final this long after the minute's end, and no
 /// sooner than ticks are.
 const CANDLE_DELAY: Duration = Duration::from_secs(2);
@@ -131,6 +141,8 @@ pub(crate) struct Engine {
     ends: BTreeSet<(Mono, LeaseKey)>,
     /// All minutes that ended by then were given.
     closed_to: Utc,
+    /// When that was.
+    collected: Option<Now>,
     last_number: u64,
     values: Vec<Value>,
     forming: Vec<Bar>,
@@ -159,6 +171,7 @@ impl Engine {
             retained: HashMap::new(),
             ends: BTreeSet::new(),
             closed_to: Utc::from_nanos(i64::MIN),
+            collected: None,
             last_number: 0,
             values: Vec::new(),
             forming: Vec::new(),
@@ -188,10 +201,23 @@ impl Engine {
 
     /// Somebody wants something, or does not any more.
     pub(super) fn handle_asked(&mut self, now: Now) {
-        let asked = core::mem::take(&mut *self.computing.shared.asked.lock());
+        let asked = {
+            let mut all = self.computing.shared.asked.lock();
+            if all.len() <= ASKED {
+                core::mem::take(&mut *all)
+            } else {
+                let some: Vec<LeaseKey> = all.keys().take(ASKED).cloned().collect();
+                self.computing.shared.wake.notify_one();
+                some.into_iter()
+                    .filter_map(|key| all.remove_entry(&key))
+                    .collect()
+            }
+        };
+        // Each is looked at once, however many of its keys are wanted.
+        let mut touched = HashSet::new();
         for (key, ask) in asked {
             match ask {
-                Ask::Want(spec) => self.want(now, *spec),
+                Ask::Want(spec) => touched.extend(self.want(now, *spec)),
                 Ask::Unwant => self.unwant(now, &key),
                 Ask::Named => {
                     if !self.homes.contains_key(&key) && !self.retained.contains_key(&key) {
@@ -200,26 +226,31 @@ impl Engine {
                 }
             }
         }
+        for key in touched {
+            self.look(now, key);
+        }
     }
 
-    fn want(&mut self, now: Now, spec: ComputeSpec) {
-        if spec.master > self.master {
+    /// The instrument that is to be looked at after that.
+    fn want(&mut self, now: Now, spec: ComputeSpec) -> Option<InstrumentKey> {
+        // A key that is computed is of the same instrument for good, through all masters,
+        // however old the number is that it is asked for by.
+        let key = if let Some(home) = self.homes.get(&spec.key) {
+            home.instrument
+        } else if spec.master > self.master {
             self.later.insert(spec.key.clone(), spec);
-            return;
-        }
-        let Some(key) = self.translate(spec.master, spec.instrument) else {
+            return None;
+        } else if let Some(key) = self.translate(spec.master, spec.instrument) {
+            key
+        } else {
             self.gone(now, vec![spec.key]);
-            return;
+            return None;
         };
         let home = Home {
             instrument: key,
             timeframe: spec.timeframe,
         };
-        if let Some(before) = self.homes.insert(spec.key.clone(), home)
-            && before.instrument != key
-        {
-            self.remove(&spec.key, before);
-        }
+        self.homes.insert(spec.key.clone(), home);
         if let Some(until) = self.retained.remove(&spec.key) {
             self.ends.remove(&(until, spec.key.clone()));
         }
@@ -252,9 +283,10 @@ impl Engine {
             });
         }
         let entry = (spec.key, spec.id, spec.streamed);
-        self.with(now, key, |instrument, ctx| {
+        self.call(now, key, |instrument, ctx| {
             instrument.add(ctx, spec.timeframe, entry);
         });
+        Some(key)
     }
 
     fn unwant(&mut self, now: Now, key: &LeaseKey) {
@@ -266,7 +298,14 @@ impl Engine {
             return;
         };
         self.remove(key, home);
-        self.retain(key, now.mono + self.settings.ttl(home.timeframe));
+        let named = now.mono + NAMED_FOR;
+        // As long as it is kept elsewhere: from when it was written.
+        let until = self.computing.latest(key).map_or(named, |latest| {
+            let age = now.utc.since(latest.at);
+            let left = self.settings.ttl(home.timeframe).saturating_sub(age);
+            named.max(now.mono + left)
+        });
+        self.retain(key, until);
         self.hide(key, None);
     }
 
@@ -312,15 +351,13 @@ impl Engine {
     pub(super) fn handle_event(&mut self, now: Now, event: OwnerEvent) {
         match event {
             OwnerEvent::Evicted { key, at } => {
-                self.with(now, key, |instrument, _| {
-                    instrument.claim = Claim::evicted(now.mono);
-                    instrument.tape.end_flow(at);
-                });
+                self.with(now, key, |instrument, ctx| instrument.evict(ctx, at));
             }
             OwnerEvent::Suspended { key, at } => {
                 tracing::debug!(instrument = %key, %at, "Indicators rest while the market is closed");
                 self.with(now, key, |instrument, _| {
                     instrument.claim = Claim::Suspended;
+                    instrument.heard = false;
                 });
             }
             OwnerEvent::Resumed { key } => {
@@ -334,7 +371,7 @@ impl Engine {
                 if let Some(instrument) = self.drop_instrument(key) {
                     let master = self.master;
                     self.actions.push(Action::Unwatch { master, key });
-                    self.gone(now, keys_of(&instrument));
+                    self.gone(now, instrument.keys().cloned().collect());
                 }
             }
             OwnerEvent::MasterChanged {
@@ -384,49 +421,76 @@ impl Engine {
     /// What the feed's thread has built up to `collected`.
     pub(super) fn handle_batch(&mut self, now: Now, collected: Now, batch: &BarBatch) {
         meters::ticks(batch.late, batch.out_of_session);
+        if self
+            .collected
+            .replace(collected)
+            .is_some_and(|before| is_step(before, collected))
+        {
+            self.restart(now, collected);
+            return;
+        }
         if batch.master != self.master {
             return;
         }
         let mut touched = HashSet::new();
         // Bars that were collected before an instrument came (again) are of another watch.
-        let strangers: HashSet<InstrumentKey> = (self.instruments.iter())
-            .filter(|(_, instrument)| instrument.since.mono >= collected.mono)
-            .map(|(key, _)| *key)
-            .collect();
+        let is_stranger = |instrument: &Instrument| instrument.since.mono >= collected.mono;
+        let missing: HashSet<InstrumentKey> = batch.missing.iter().map(|(key, _)| *key).collect();
         // Before the minutes that ended without their last trades.
         for (key, since) in &batch.missing {
-            if strangers.contains(key) {
-                continue;
-            }
-            if self.call(now, *key, |instrument, _| instrument.silence(*since)) {
+            if self.call(now, *key, |instrument, _| {
+                if !is_stranger(instrument) {
+                    instrument.silence(*since);
+                }
+            }) {
                 touched.insert(*key);
             }
         }
         for (key, bar) in &batch.closed {
-            if strangers.contains(key) {
-                continue;
-            }
-            if self.call(now, *key, |instrument, ctx| instrument.close(ctx, *bar)) {
+            if self.call(now, *key, |instrument, ctx| {
+                if !is_stranger(instrument) {
+                    instrument.close(ctx, *bar);
+                }
+            }) {
                 touched.insert(*key);
             }
         }
+        for (key, start) in &batch.lost {
+            if self.call(now, *key, |instrument, ctx| {
+                if !is_stranger(instrument) {
+                    instrument.lose(ctx, *start);
+                }
+            }) {
+                touched.insert(*key);
+            }
+        }
+        for key in batch.heard.iter().filter(|key| !missing.contains(key)) {
+            self.call(now, *key, |instrument, _| {
+                if !is_stranger(instrument) && !core::mem::replace(&mut instrument.heard, true) {
+                    touched.insert(*key);
+                }
+            });
+        }
         for bars in batch.forming.chunk_by(|(one, _), (next, _)| one == next) {
             let key = bars[0].0;
-            if strangers.contains(&key) {
-                continue;
-            }
             let mut minutes = core::mem::take(&mut self.forming);
             minutes.clear();
             minutes.extend(bars.iter().map(|(_, bar)| *bar));
-            let ticks = batch.missing.iter().all(|(missing, _)| *missing != key);
-            let mut began = false;
+            let ticks = !missing.contains(&key);
+            let (mut formed, mut began) = (false, false);
             self.call(now, key, |instrument, ctx| {
+                if is_stranger(instrument) {
+                    return;
+                }
                 let before = instrument.tape.flow;
                 instrument.form(ctx, &minutes, ticks);
                 began = before != instrument.tape.flow;
+                formed = true;
             });
             self.forming = minutes;
-            self.changed.insert(key);
+            if formed {
+                self.changed.insert(key);
+            }
             if began {
                 touched.insert(key);
             }
@@ -443,6 +507,28 @@ impl Engine {
             self.look(now, key);
         }
         self.publish(now);
+    }
+
+    /// The clock was set. What was closed by the other time, asked for and awaited is worth
+    /// nothing: all begins again, with builders that know no other time.
+    fn restart(&mut self, now: Now, collected: Now) {
+        tracing::warn!(to = %collected.utc, "The clock was set: all indicators begin again");
+        self.closed_to = collected.utc - self.settings.grace;
+        self.calls.clear();
+        let keys: Vec<InstrumentKey> = self.instruments.keys().copied().collect();
+        for key in keys {
+            let master = self.master;
+            let mut class = None;
+            self.call(now, key, |instrument, ctx| {
+                instrument.restart(ctx);
+                class = Some(instrument.class);
+            });
+            if let Some(class) = class {
+                self.actions.push(Action::Unwatch { master, key });
+                self.actions.push(Action::Watch { master, key, class });
+            }
+            self.look(now, key);
+        }
     }
 
     /// The answer to a call.
@@ -502,7 +588,7 @@ impl Engine {
         let mut ctx = Ctx {
             now,
             settings: &self.settings,
-            candles: self.settings.warm_up && self.calls.are_possible(),
+            candles: self.settings.warm_up && self.calls.are_possible(now),
             closed_to: self.closed_to,
             calendar: &self.calendar,
             values: &mut self.values,
@@ -532,17 +618,12 @@ impl Engine {
             }
         }
         self.changed.insert(key);
-        for (lease, warm) in instrument.keys() {
-            let state = match instrument.claim {
-                Claim::Held if warm => ComputeState::Warm,
-                Claim::Held | Claim::Asked { refusals: 0, .. } => ComputeState::Warming,
-                _ => ComputeState::OffWire,
-            };
-            let shared = &self.computing.shared;
-            if let Some(mut place) = shared.board.get_mut(lease) {
+        let board = &self.computing.shared.board;
+        instrument.tell_states(|lease, state| {
+            if let Some(mut place) = board.get_mut(lease) {
                 place.state = Some(state);
             }
-        }
+        });
         self.publish(now);
     }
 
@@ -560,7 +641,7 @@ impl Engine {
         let mut ctx = Ctx {
             now,
             settings: &self.settings,
-            candles: self.settings.warm_up && self.calls.are_possible(),
+            candles: self.settings.warm_up && self.calls.are_possible(now),
             closed_to: self.closed_to,
             calendar: &self.calendar,
             values: &mut self.values,
@@ -599,8 +680,10 @@ impl Engine {
     }
 }
 
-fn keys_of(instrument: &Instrument) -> Vec<LeaseKey> {
-    instrument.keys().map(|(key, _)| key.clone()).collect()
+/// Whether the clock was set between two times.
+fn is_step(before: Now, after: Now) -> bool {
+    let expected = before.utc + after.mono.since(before.mono);
+    expected.since(after.utc).max(after.utc.since(expected)) > STEP
 }
 
 /// How an instrument is claimed: an index has no more than a ticker's packets.

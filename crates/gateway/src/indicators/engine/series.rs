@@ -7,6 +7,7 @@ use strikewire_indicators::{
 use strikewire_leases::LeaseKey;
 use strikewire_types::Utc;
 
+use super::handle::ComputeState;
 use super::history::day_of;
 
 /// What an aggregator and studies have made of the minutes up to some point.
@@ -53,6 +54,15 @@ impl Computed {
             self.left = self.warm_up;
         } else if opens || !self.anchored {
             self.left = self.left.saturating_sub(1);
+        }
+    }
+
+    /// Begins with candles of `days` days. `from_listing`: there were none before them, so
+    /// nothing is missing.
+    pub(super) const fn begin(&mut self, days: usize, from_listing: bool) {
+        // The open of a session is all that one needs that begins anew with it.
+        if from_listing || (self.anchored && days >= 2) {
+            self.left = 0;
         }
     }
 
@@ -199,6 +209,8 @@ pub(super) struct Entry {
     pub(super) cold: bool,
     /// The last final value that was shown: of which bar, what, and whether it was warm.
     pub(super) shown: Option<(Utc, Option<Output>, bool)>,
+    /// What the board says of it.
+    pub(super) state: Option<ComputeState>,
 }
 
 impl Series {
@@ -232,6 +244,7 @@ impl Series {
             streamed,
             cold: true,
             shown: None,
+            state: None,
         });
         false
     }
@@ -253,6 +266,7 @@ impl Series {
         let ids = self.entries.iter().map(|entry| &entry.id);
         self.settled = State::new(self.timeframe, class, fill, false, ids);
         self.live = self.settled.clone();
+        self.all = false;
         for entry in &mut self.entries {
             entry.cold = true;
         }

@@ -1,5 +1,6 @@
 mod truth;
 mod world;
 
+mod limits;
 mod model;
 mod single;

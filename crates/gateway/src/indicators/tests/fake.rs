@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rand::Rng;
@@ -108,6 +109,8 @@ impl Shared {
 pub(super) struct Server {
     settings: Settings,
     leases: Mutex<Arc<MemoryLeases>>,
+    /// How often it forgot everything.
+    forgot: AtomicU64,
 }
 
 impl Server {
@@ -116,6 +119,7 @@ impl Server {
         Arc::new(Self {
             settings,
             leases: Mutex::new(Arc::new(MemoryLeases::new(settings))),
+            forgot: AtomicU64::new(0),
         })
     }
 
@@ -126,6 +130,7 @@ impl Server {
     /// It has forgotten everything.
     pub(super) fn forget(&self) {
         *self.leases.lock() = Arc::new(MemoryLeases::new(self.settings));
+        self.forgot.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Every (subscriber, key) of its records.
@@ -169,6 +174,7 @@ impl Link {
         let up = Health {
             up: true,
             generation: 1,
+            data: server.forgot.load(Ordering::Relaxed),
         };
         Arc::new(Self {
             server,
@@ -196,6 +202,7 @@ impl Link {
         self.health.send_modify(|health| {
             health.up = true;
             health.generation += 1;
+            health.data = self.server.forgot.load(Ordering::Relaxed);
         });
     }
 
@@ -228,18 +235,12 @@ impl Link {
             return Err(away("not reached"));
         }
         // A generation that changes on the way is that of another connection.
-        let generation = self.health.borrow().generation;
+        let health = *self.health.borrow();
         let answer = call(self.server.leases()).await;
         if !delay.is_zero() {
             tokio::time::sleep(delay / 2).await;
         }
-        if loses
-            || *self.health.borrow()
-                != (Health {
-                    up: true,
-                    generation,
-                })
-        {
+        if loses || *self.health.borrow() != health {
             return Err(away("the reply was lost"));
         }
         answer
@@ -271,6 +272,16 @@ impl Leases for Link {
         keys: &[LeaseKey],
     ) -> Result<Vec<Released>, LeaseError> {
         self.call(|it| async move { it.unsubscribe(who, keys).await })
+            .await
+    }
+
+    async fn leave(
+        &self,
+        who: &Subscriber,
+        websocket: &str,
+        keys: &[LeaseKey],
+    ) -> Result<Vec<Released>, LeaseError> {
+        self.call(|it| async move { it.leave(who, websocket, keys).await })
             .await
     }
 

@@ -7,6 +7,7 @@ use strikewire_leases::Leases;
 use tokio::time::advance;
 
 use super::fake::{IDLE, Node, SWEEP, Server, key, settled, want, who};
+use crate::indicators::IndicatorConfig;
 
 const RSI: &str = "NIFTY 5min RSI_14";
 const SMA: &str = "NIFTY 5min SMA_20";
@@ -298,4 +299,161 @@ async fn who_moves_to_another_node_is_computed_there_and_not_let_go() {
     assert!(a.is_clean(), "it heard nothing for long");
     assert_eq!(server.all().await, b.held());
     assert_eq!(b.held().len(), 1);
+}
+
+/// Its connection to one node was lost, and it came to another before the first noticed.
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_ends_late_takes_nothing_from_another_node() {
+    let server = Server::new();
+    let (a, b) = (Node::on(&server, 1), Node::on(&server, 2));
+    let me = who(1, "s");
+    for (is_away, names) in [(false, ["a1", "b1"]), (true, ["a2", "b2"])] {
+        a.indicators
+            .subscribe(&me, Some(names[0]), &[want(RSI), want(SMA)])
+            .await
+            .unwrap();
+        b.indicators
+            .subscribe(&me, Some(names[1]), &[want(RSI)])
+            .await
+            .unwrap();
+        if is_away {
+            a.link().down();
+        }
+        a.indicators.release_socket(names[0]);
+        settled().await;
+        if is_away {
+            a.link().up();
+            tokio::time::sleep(RETRIED).await;
+        }
+        assert!(a.is_clean());
+        assert_eq!(server.all().await, b.held());
+        assert_eq!(
+            b.indicators.heartbeat_socket(names[1]).await,
+            [(want(RSI), true)]
+        );
+        b.indicators.release_socket(names[1]);
+        settled().await;
+        assert!(b.is_clean() && server.leases().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_several_sockets_lets_go_whichever_came_last() {
+    let server = Server::new();
+    let node = Node::on(&server, 1);
+    let me = who(1, "s");
+    for order in [["w", "v"], ["v", "w"]] {
+        for socket in ["v", "w"] {
+            node.indicators
+                .subscribe(&me, Some(socket), &[want(RSI)])
+                .await
+                .unwrap();
+        }
+        node.indicators.release_socket(order[0]);
+        settled().await;
+        // The store hears of it anew, in the name of the one that is known to it.
+        server.forget();
+        node.link().up();
+        settled().await;
+        assert_eq!(server.all().await, node.held());
+        node.indicators.release_socket(order[1]);
+        settled().await;
+        assert!(server.leases().is_empty(), "{order:?}");
+        assert!(node.is_clean());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_let_go_of_is_not_brought_back() {
+    let server = Server::new();
+    let (a, mut b) = (Node::on(&server, 1), Node::on(&server, 2));
+    let me = who(1, "s");
+    b.indicators
+        .subscribe(&me, Some("w"), &[want(RSI)])
+        .await
+        .unwrap();
+    b.link().down();
+    b.indicators
+        .subscribe(&me, Some("w"), &[want(SMA)])
+        .await
+        .unwrap();
+    a.indicators.unsubscribe(&me, &[want(RSI)]).await.unwrap();
+    b.link().up();
+    tokio::time::sleep(RETRIED).await;
+    // What was taken meanwhile is another matter.
+    assert_eq!(server.all().await, BTreeSet::from([(me.clone(), key(SMA))]));
+    assert_eq!(b.held(), server.all().await);
+    let lost = ("w".to_owned(), RSI.to_owned(), "let go of on another node");
+    assert_eq!(b.lost(), [lost]);
+    b.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_is_no_sign_of_life() {
+    let server = Server::new();
+    let node = Node::on(&server, 1);
+    let me = who(1, "s");
+    node.indicators
+        .subscribe(&me, None, &[want(RSI)])
+        .await
+        .unwrap();
+    tokio::time::sleep(IDLE - Duration::from_secs(20)).await;
+    node.link().up();
+    settled().await;
+    tokio::time::sleep(SWEEP + Duration::from_secs(20)).await;
+    assert!(node.is_clean());
+    assert!(server.leases().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_comes_late_takes_nothing_that_came_after() {
+    let server = Server::new();
+    let node = Node::on(&server, 1);
+    let it = &node.indicators;
+    let me = who(1, "s");
+    it.subscribe(&me, None, &[want(RSI)]).await.unwrap();
+    node.link().down();
+    it.release_session("s", None).await.unwrap();
+    it.subscribe(&me, None, &[want(SMA)]).await.unwrap();
+    // It answers slowly when it is back, and not always.
+    node.link().trouble(Duration::from_millis(400), 20, 20);
+    node.link().up();
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let alive = it.heartbeat(&me, &[want(SMA)]).await;
+        assert_eq!(alive.unwrap(), [true]);
+    }
+    node.link().trouble(Duration::ZERO, 0, 0);
+    tokio::time::sleep(RETRIED).await;
+    assert_eq!(server.all().await, BTreeSet::from([(me, key(SMA))]));
+    node.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_has_no_room_for_is_not_alive_there() {
+    let server = Server::new();
+    let a = Node::on(&server, 1);
+    let config = IndicatorConfig {
+        max_keys: 1,
+        ..IndicatorConfig::default()
+    };
+    let clock = strikewire_types::Clock::system();
+    let b = Node::made(
+        config,
+        Some((std::sync::Arc::clone(&server), 2)),
+        false,
+        clock,
+    );
+    let me = who(1, "s");
+    a.indicators
+        .subscribe(&me, None, &[want(RSI)])
+        .await
+        .unwrap();
+    b.indicators
+        .subscribe(&me, None, &[want(SMA)])
+        .await
+        .unwrap();
+    let beaten = b.indicators.heartbeat(&me, &[want(RSI), want(SMA)]).await;
+    assert_eq!(beaten.unwrap(), [false, true]);
+    b.check().await;
 }

@@ -165,6 +165,27 @@ async fn values_that_could_not_be_written_are_written_later_unless_they_are_too_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_lost_its_values_is_given_the_latest_again() {
+    let server = Server::new();
+    let node = Node::on(&server, 1);
+    node.indicators
+        .subscribe(&who(1, "s"), None, &[want(RSI)])
+        .await
+        .unwrap();
+    let latest = latest(RSI, &["value"], &[50.0], false);
+    node.sink.publish(vec![published(&latest)]);
+    tokio::time::sleep(WRITTEN).await;
+    node.link().down();
+    server.forget();
+    settled().await;
+    node.link().up();
+    tokio::time::sleep(WRITTEN).await;
+    let now = node.service.clock.now();
+    let text = server.leases().value(now, &key(RSI)).await.unwrap();
+    assert_eq!(text.as_deref(), Some(&*latest.to_json()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mock_run_leaves_no_value_and_reads_none() {
     let server = Server::new();
     let (mock, real) = (mock_node(&server), Node::on(&server, 1));

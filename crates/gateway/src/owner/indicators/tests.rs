@@ -19,6 +19,7 @@ use super::*;
 use crate::bars::{BarBatch, BarCommand, Tap};
 use crate::command::{Command, Envelope};
 use crate::desk::Desk;
+use crate::hub::HubCommand;
 use crate::master::Master;
 use crate::tick::TickEvent;
 use crate::{Config, Counters, MemoryJournal, Readiness, TickPath};
@@ -83,6 +84,7 @@ struct Rig {
     table: Arc<Table>,
     ticks: UnboundedReceiver<TickEvent>,
     events: UnboundedReceiver<OwnerEvent>,
+    hub: UnboundedReceiver<HubCommand>,
     on_wire: BTreeMap<InstrumentKey, (ConnId, Mode)>,
     now: Now,
 }
@@ -101,7 +103,7 @@ fn rig(capacity: usize, registry: Arc<Registry>, now: Now) -> Rig {
     let tap = Tap::new(table.clone(), calendar.clone(), era.clone(), GRACE);
     let (tick_tx, ticks) = unbounded_channel();
     let (outcomes, _) = unbounded_channel();
-    let (hub, _) = unbounded_channel();
+    let (hub_tx, hub) = unbounded_channel();
     let (event_tx, events) = unbounded_channel();
     let path = TickPath::new(
         writer,
@@ -123,7 +125,7 @@ fn rig(capacity: usize, registry: Arc<Registry>, now: Now) -> Rig {
         readiness: Arc::new(arc_swap::ArcSwap::from_pointee(Readiness::starting(
             now.utc,
         ))),
-        hub,
+        hub: hub_tx,
         indicators: event_tx,
         era,
         journal: Box::new(MemoryJournal::new(outcomes)),
@@ -139,6 +141,7 @@ fn rig(capacity: usize, registry: Arc<Registry>, now: Now) -> Rig {
         table,
         ticks,
         events,
+        hub,
         on_wire: BTreeMap::new(),
         now,
     };
@@ -301,6 +304,13 @@ impl Rig {
             .collect()
     }
 
+    /// How often the hub was told of slots since the last time.
+    fn slots_changed(&mut self) -> usize {
+        core::iter::from_fn(|| self.hub.try_recv().ok())
+            .filter(|command| matches!(command, HubCommand::SlotsChanged(_)))
+            .count()
+    }
+
     fn holders(&self, key: InstrumentKey) -> Vec<String> {
         let found = self.owner.explain(key);
         let holders = found.map(|found| found.holders).unwrap_or_default();
@@ -440,8 +450,8 @@ fn it_leaves_the_wire_a_moment_after_the_close_and_is_back_before_the_open() {
         rig.events(),
         [
             "bound NSE_EQ:1",
-            "resumed NSE_EQ:1",
             "bound NSE_EQ:2",
+            "resumed NSE_EQ:1",
             "resumed NSE_EQ:2"
         ]
     );
@@ -499,6 +509,44 @@ fn what_cannot_resume_is_evicted_and_told() {
     assert!(rig.claim_in(0, equity(1)).is_err());
     let indicators = &rig.owner.indicators;
     assert!(indicators.claims.is_empty() && indicators.keys.is_empty());
+}
+
+#[test]
+fn all_of_a_class_leave_and_come_back_in_one_go() {
+    let mut rig = rig(2, few(), at("09T20:00:00"));
+    for id in 1..=3 {
+        rig.claim(equity(id));
+    }
+    rig.events();
+    rig.slots_changed();
+    // One of them has no room, and takes that of the one that came first.
+    rig.go("10T09:00:00");
+    assert_eq!(rig.wire(), [equity(2), equity(3)].into());
+    assert_eq!(
+        rig.events(),
+        [
+            "evicted NSE_EQ:1",
+            "bound NSE_EQ:2",
+            "bound NSE_EQ:3",
+            "resumed NSE_EQ:2",
+            "resumed NSE_EQ:3"
+        ]
+    );
+    assert!(!rig.has_bars(equity(1)));
+    assert!(rig.has_bars(equity(2)) && rig.has_bars(equity(3)));
+    assert_eq!(rig.slots_changed(), 1);
+    rig.go("10T15:30:05");
+    assert!(rig.wire().is_empty());
+    assert_eq!(
+        rig.events(),
+        [
+            "suspended NSE_EQ:2",
+            "suspended NSE_EQ:3",
+            "closed nse_cash"
+        ]
+    );
+    let indicators = &rig.owner.indicators;
+    assert_eq!((indicators.claims.len(), indicators.keys.len()), (2, 2));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use strikewire_registry::Registry;
 use strikewire_types::{InstrumentKey, Now};
 
-use super::{Action, Engine, keys_of};
+use super::{Action, Engine};
 use crate::indicators::engine::claim::Claim;
 use crate::indicators::engine::instrument::Ctx;
 use crate::owner::successor;
@@ -37,7 +37,7 @@ impl Engine {
         let mut gone = Vec::new();
         for (old, mut instrument) in core::mem::take(&mut self.instruments) {
             let Some(new) = successor(&before, &registry, old) else {
-                gone.extend(keys_of(&instrument));
+                gone.extend(instrument.keys().cloned());
                 continue;
             };
             instrument.wakes = None;
@@ -46,11 +46,12 @@ impl Engine {
                 instrument.claim = Claim::Due { at, refusals };
             }
             instrument.tape.stop(now.utc);
+            instrument.heard = false;
             if let Some(listed) = registry.by_key(new) {
                 instrument.step = listed.tick();
             }
-            for key in keys_of(&instrument) {
-                if let Some(home) = self.homes.get_mut(&key) {
+            for key in instrument.keys() {
+                if let Some(home) = self.homes.get_mut(key) {
                     home.instrument = new;
                 }
             }
@@ -60,7 +61,7 @@ impl Engine {
                     let mut ctx = Ctx {
                         now,
                         settings: &self.settings,
-                        candles: self.settings.warm_up && self.calls.are_possible(),
+                        candles: self.settings.warm_up && self.calls.are_possible(now),
                         closed_to: self.closed_to,
                         calendar: &self.calendar,
                         values: &mut self.values,
@@ -81,7 +82,8 @@ impl Engine {
         self.gone(now, gone);
         let later = core::mem::take(&mut self.later);
         for spec in later.into_values() {
-            self.want(now, spec);
+            // All are looked at below.
+            let _ = self.want(now, spec);
         }
         let keys: Vec<InstrumentKey> = self.instruments.keys().copied().collect();
         for key in keys {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use strikewire_leases::LeaseKey;
 use strikewire_types::{Mono, Now};
 
-use super::{Action, Engine, NAMED_FOR};
+use super::{Action, Engine, NAMED_FOR, RETAINED};
 use crate::indicators::engine::{ComputeState, Latest, Published, meters};
 
 /// What others can see of keys, and for how long.
@@ -63,21 +63,29 @@ impl Engine {
         while let Some((at, _)) = self.ends.first()
             && *at <= now.mono
         {
-            let Some((_, key)) = self.ends.pop_first() else {
-                return;
-            };
-            self.retained.remove(&key);
-            let board = &self.computing.shared.board;
-            let named = board.get_mut(&key).is_some_and(|mut place| {
-                place.latest = None;
-                core::mem::take(&mut place.is_named)
-            });
-            // Whoever was told its number may be about to want it.
-            if named {
-                self.retain(&key, now.mono + NAMED_FOR);
-            } else {
-                board.remove_if(&key, |_, place| !place.is_named);
-            }
+            self.forget_first(now);
+        }
+        while self.retained.len() > RETAINED {
+            self.forget_first(now);
+        }
+    }
+
+    /// Forgets the key that is to be forgotten first, unless somebody was told its number
+    /// not long ago and may be about to want it.
+    fn forget_first(&mut self, now: Now) {
+        let Some((_, key)) = self.ends.pop_first() else {
+            return;
+        };
+        self.retained.remove(&key);
+        let board = &self.computing.shared.board;
+        let named = board.get_mut(&key).is_some_and(|mut place| {
+            place.latest = None;
+            core::mem::take(&mut place.is_named)
+        });
+        if named {
+            self.retain(&key, now.mono + NAMED_FOR);
+        } else {
+            board.remove_if(&key, |_, place| !place.is_named);
         }
     }
 

@@ -34,6 +34,7 @@ fn play(seed: u64) -> Seen {
             without: (seed % 4 == 1).then_some(15),
             misaligned: seed % 4 == 2,
             unsupported: false,
+            not_entitled: false,
             claims: 10,
         },
     );

@@ -37,6 +37,8 @@ pub(super) struct Faults {
     pub(super) misaligned: bool,
     /// There are no candles at all.
     pub(super) unsupported: bool,
+    /// The account may not ask for candles.
+    pub(super) not_entitled: bool,
     /// Of a hundred claims, how many are refused.
     pub(super) claims: u32,
 }
@@ -47,6 +49,7 @@ pub(super) const SOUND: Faults = Faults {
     without: None,
     misaligned: false,
     unsupported: false,
+    not_entitled: false,
     claims: 0,
 };
 
@@ -58,6 +61,8 @@ struct Watched {
     wire_from: Option<Mono>,
     was_on: bool,
     heard: Option<Utc>,
+    /// When the engine was told last that packets come.
+    told: Option<Mono>,
     missing: Option<Utc>,
     changed: bool,
     last: Option<Tick>,
@@ -112,6 +117,11 @@ pub(super) struct World {
     pub(super) messages: HashMap<ValueId, Vec<String>>,
     closed: Vec<(InstrumentKey, Bar)>,
     missing: Vec<(InstrumentKey, Utc)>,
+    /// Minutes that missed ticks after they were closed.
+    pub(super) lost: Vec<(InstrumentKey, Utc)>,
+    heard: Vec<InstrumentKey>,
+    /// How far the engine's clock is ahead. What it says then is not checked.
+    pub(super) ahead: Duration,
     events: Vec<OwnerEvent>,
     checked: HashMap<LeaseKey, (Utc, bool)>,
     pub(super) seen: Seen,
@@ -203,6 +213,9 @@ impl World {
             messages: HashMap::new(),
             closed: Vec::new(),
             missing: Vec::new(),
+            lost: Vec::new(),
+            heard: Vec::new(),
+            ahead: Duration::ZERO,
             events: Vec::new(),
             checked: HashMap::new(),
             seen: Seen::default(),
@@ -259,7 +272,7 @@ impl World {
         if self.now.mono < self.stalled_until {
             return;
         }
-        let now = self.now;
+        let now = self.shown();
         for event in core::mem::take(&mut self.events) {
             self.told.push_back(format!("{} {event:?}", now.utc));
             self.engine.handle_event(now, event);
@@ -284,6 +297,14 @@ impl World {
         self.check();
     }
 
+    /// What the engine's clock shows.
+    fn shown(&self) -> Now {
+        Now {
+            utc: self.now.utc + self.ahead,
+            ..self.now
+        }
+    }
+
     pub(super) fn run(&mut self, how_long: Duration, by: Duration) {
         let end = self.now.mono + how_long;
         while self.now.mono < end {
@@ -304,7 +325,13 @@ impl World {
             watched.seen = trades.len();
             if !is_on {
                 watched.was_on = false;
+                watched.told = None;
                 continue;
+            }
+            let before = now.mono - 60 * SECOND;
+            if (!watched.was_on || !fresh.is_empty()) && watched.told.is_none_or(|it| it < before) {
+                watched.told = Some(now.mono);
+                self.heard.push(*key);
             }
             let mut closed = |bar| self.closed.push((*key, bar));
             if !watched.was_on {
@@ -339,7 +366,7 @@ impl World {
 
     /// What the tap gives when it is asked.
     fn collect(&mut self) -> BarBatch {
-        let now = self.now.utc;
+        let now = self.shown().utc;
         let minute = (now - SECOND).as_nanos().div_euclid(60_000_000_000);
         if minute != self.looked {
             self.looked = minute;
@@ -357,6 +384,8 @@ impl World {
         let mut batch = BarBatch {
             closed: core::mem::take(&mut self.closed),
             missing: core::mem::take(&mut self.missing),
+            lost: core::mem::take(&mut self.lost),
+            heard: core::mem::take(&mut self.heard),
             master: self.batch_master,
             ..BarBatch::default()
         };
@@ -372,7 +401,7 @@ impl World {
     }
 
     fn answer_claims(&mut self) {
-        let now = self.now;
+        let now = self.shown();
         let (due, later) = core::mem::take(&mut self.claims)
             .into_iter()
             .partition(|(at, ..)| *at <= now.mono);
@@ -388,7 +417,7 @@ impl World {
     }
 
     fn answer_calls(&mut self) {
-        let now = self.now;
+        let now = self.shown();
         let (due, later): (Vec<Call>, Vec<Call>) = core::mem::take(&mut self.calls)
             .into_iter()
             .partition(|call| call.ends <= now.mono);
@@ -426,6 +455,9 @@ impl World {
         let (code, detail) = ("X".to_owned(), "made up".to_owned());
         if self.faults.unsupported {
             return Err(ReferenceError::Unsupported { what: call });
+        }
+        if self.faults.not_entitled {
+            return Err(ReferenceError::NotEntitled { call, code, detail });
         }
         if self.rng.random_range(0..100) < self.faults.calls {
             return Err(match self.rng.random_range(0..3) {
@@ -480,7 +512,7 @@ impl World {
                 }
                 Action::Watch { key, class, .. } => {
                     let mut builder = MinuteBuilder::new(class).grace(SECOND);
-                    builder.advance(self.now.utc, &mut |_| {});
+                    builder.advance(self.shown().utc, &mut |_| {});
                     let came = self.now.utc - Duration::from_millis(300);
                     let watched = Watched {
                         builder,
@@ -488,6 +520,7 @@ impl World {
                         wire_from: self.held.contains(&key).then_some(self.now.mono),
                         was_on: false,
                         heard: None,
+                        told: None,
                         missing: None,
                         changed: false,
                         last: None,
@@ -498,6 +531,7 @@ impl World {
                 Action::Unwatch { key, .. } => {
                     assert!(self.watched.remove(&key).is_some(), "{key} is not watched");
                     self.closed.retain(|(other, _)| *other != key);
+                    self.heard.retain(|other| *other != key);
                 }
                 Action::Show { id, message, .. } => {
                     self.seen.shown += 1;
@@ -519,6 +553,9 @@ impl World {
 
     /// What is said to be right is right.
     fn check(&mut self) {
+        if !self.ahead.is_zero() {
+            return;
+        }
         let now = self.now.utc;
         for (key, spec) in &self.wanted {
             let Some(latest) = self.computing.latest(key) else {
@@ -611,7 +648,9 @@ impl World {
         self.watched.clear();
         self.closed.clear();
         self.missing.clear();
-        self.batch_master = 1;
+        self.lost.clear();
+        self.heard.clear();
+        self.batch_master += 1;
     }
 
     /// Claims go over to other keys.
