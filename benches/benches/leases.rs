@@ -2,7 +2,8 @@
 //! the JSON, SET, in two round trips and with nothing that keeps two callers apart.
 //!
 //! All three get the same calls: of ten, six heartbeats, two subscribes, two unsubscribes, over
-//! 200 records of 1 to 50 subscribers, from 1 to 256 callers at once. Those in Redis share one
+//! 200 records of 1 to 50 subscribers, from 1 to 256 callers at once. A call is for one
+//! indicator, or for the five of a session. Those in Redis share one
 //! connection, of the same kind and with the same settings. The server is one that is started
 //! for this, or the one that STRIKEWIRE_TEST_REDIS names.
 
@@ -30,6 +31,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Records, and the most subscribers that one has.
 const RECORDS: usize = 200;
 const MOST: usize = 50;
+/// Records that have the same holders: the indicators of a session.
+const SET: usize = 5;
 /// Each store is measured so often at each number of callers, in turn; the median counts.
 const ROUNDS: usize = 5;
 
@@ -41,38 +44,45 @@ trait Store: Send + Sync + 'static {
         &self,
         now: Now,
         who: &Subscriber,
-        key: &LeaseKey,
+        keys: &[LeaseKey],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
     fn heartbeat(
         &self,
         now: Now,
         who: &Subscriber,
-        key: &LeaseKey,
+        keys: &[LeaseKey],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
     fn unsubscribe(
         &self,
         who: &Subscriber,
-        key: &LeaseKey,
+        keys: &[LeaseKey],
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 struct Ours<L>(L);
 
 impl<L: Leases> Store for Ours<L> {
-    async fn subscribe(&self, now: Now, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        let keys = core::slice::from_ref(key);
+    async fn subscribe(
+        &self,
+        now: Now,
+        who: &Subscriber,
+        keys: &[LeaseKey],
+    ) -> Result<(), Failure> {
         self.0.subscribe(now, who, None, keys).await?;
         Ok(())
     }
 
-    async fn heartbeat(&self, now: Now, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        let keys = core::slice::from_ref(key);
+    async fn heartbeat(
+        &self,
+        now: Now,
+        who: &Subscriber,
+        keys: &[LeaseKey],
+    ) -> Result<(), Failure> {
         self.0.heartbeat(now, who, keys).await?;
         Ok(())
     }
 
-    async fn unsubscribe(&self, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        let keys = core::slice::from_ref(key);
+    async fn unsubscribe(&self, who: &Subscriber, keys: &[LeaseKey]) -> Result<(), Failure> {
         self.0.unsubscribe(who, keys).await?;
         Ok(())
     }
@@ -119,51 +129,70 @@ fn seconds() -> i64 {
 }
 
 impl Store for GetModifySet {
-    async fn subscribe(&self, _now: Now, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        self.change(key, |record| {
-            let now = seconds();
-            let record = record.get_or_insert_with(|| Record {
-                indicator_id: key.indicator_id().to_owned(),
-                symbol: key.symbol().to_owned(),
-                timeframe: key.timeframe().to_owned(),
-                ref_count: 0,
-                subscribers: BTreeMap::new(),
-                created_at: now,
-                last_accessed: now,
-                ttl: 300,
-            });
-            let seen = Seen {
-                last_active: now,
-                websocket_id: None,
-            };
-            record.subscribers.insert(who.to_string(), seen);
-            record.ref_count = u32::try_from(record.subscribers.len()).unwrap_or(u32::MAX);
-            record.last_accessed = now;
-        })
-        .await
+    async fn subscribe(
+        &self,
+        _now: Now,
+        who: &Subscriber,
+        keys: &[LeaseKey],
+    ) -> Result<(), Failure> {
+        for key in keys {
+            self.change(key, |record| {
+                let now = seconds();
+                let record = record.get_or_insert_with(|| Record {
+                    indicator_id: key.indicator_id().to_owned(),
+                    symbol: key.symbol().to_owned(),
+                    timeframe: key.timeframe().to_owned(),
+                    ref_count: 0,
+                    subscribers: BTreeMap::new(),
+                    created_at: now,
+                    last_accessed: now,
+                    ttl: 300,
+                });
+                let seen = Seen {
+                    last_active: now,
+                    websocket_id: None,
+                };
+                record.subscribers.insert(who.to_string(), seen);
+                record.ref_count = u32::try_from(record.subscribers.len()).unwrap_or(u32::MAX);
+                record.last_accessed = now;
+            })
+            .await?;
+        }
+        Ok(())
     }
 
-    async fn heartbeat(&self, _now: Now, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        self.change(key, |record| {
-            let Some(record) = record else { return };
-            if let Some(seen) = record.subscribers.get_mut(&who.to_string()) {
-                seen.last_active = seconds();
-                record.last_accessed = seen.last_active;
-            }
-        })
-        .await
+    async fn heartbeat(
+        &self,
+        _now: Now,
+        who: &Subscriber,
+        keys: &[LeaseKey],
+    ) -> Result<(), Failure> {
+        for key in keys {
+            self.change(key, |record| {
+                let Some(record) = record else { return };
+                if let Some(seen) = record.subscribers.get_mut(&who.to_string()) {
+                    seen.last_active = seconds();
+                    record.last_accessed = seen.last_active;
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
-    async fn unsubscribe(&self, who: &Subscriber, key: &LeaseKey) -> Result<(), Failure> {
-        self.change(key, |record| {
-            let Some(it) = record else { return };
-            it.subscribers.remove(&who.to_string());
-            it.ref_count = u32::try_from(it.subscribers.len()).unwrap_or(u32::MAX);
-            if it.subscribers.is_empty() {
-                *record = None;
-            }
-        })
-        .await
+    async fn unsubscribe(&self, who: &Subscriber, keys: &[LeaseKey]) -> Result<(), Failure> {
+        for key in keys {
+            self.change(key, |record| {
+                let Some(it) = record else { return };
+                it.subscribers.remove(&who.to_string());
+                it.ref_count = u32::try_from(it.subscribers.len()).unwrap_or(u32::MAX);
+                if it.subscribers.is_empty() {
+                    *record = None;
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 
@@ -184,8 +213,9 @@ impl World {
         };
         let mut holders = Vec::new();
         for record in 0..RECORDS {
-            let count = 1 + record % MOST;
-            let users = (0..count).map(|n| holder((record * MOST + n) as u64 % 0xffff));
+            let set = record / SET;
+            let count = 1 + set * 7 % MOST;
+            let users = (0..count).map(|n| holder((set * MOST + n) as u64));
             holders.push(users.collect::<Result<_, _>>()?);
         }
         Ok(Self {
@@ -197,7 +227,9 @@ impl World {
     async fn fill(&self, store: &impl Store, now: Now) -> Result<(), Failure> {
         for (key, holders) in self.keys.iter().zip(&self.holders) {
             for who in holders {
-                store.subscribe(now, who, key).await?;
+                store
+                    .subscribe(now, who, core::slice::from_ref(key))
+                    .await?;
             }
         }
         Ok(())
@@ -210,7 +242,7 @@ async fn call(
     world: Arc<World>,
     clock: Clock,
     seed: u64,
-    calls: usize,
+    Load { width, calls, .. }: Load,
 ) -> Result<(), Failure> {
     let mut random = Pcg64Mcg::seed_from_u64(seed);
     let me = Subscriber::new(1_000_000 + seed, &format!("caller-{seed}"))?;
@@ -221,61 +253,72 @@ async fn call(
         if nth % 32 == 0 {
             now = clock.now();
         }
-        let at = random.random_range(0..RECORDS);
+        let at = random.random_range(0..RECORDS / width) * width;
+        let keys = &world.keys[at..at + width];
         if random.random_range(0..10) < 6 {
             let holders = &world.holders[at];
             let who = &holders[random.random_range(0..holders.len())];
-            store.heartbeat(now, who, &world.keys[at]).await?;
-        } else if let Some(at) = held.take() {
-            let key: &LeaseKey = &world.keys[at];
-            store.unsubscribe(&me, key).await?;
+            store.heartbeat(now, who, keys).await?;
+        } else if let Some(keys) = held.take() {
+            store.unsubscribe(&me, keys).await?;
         } else {
-            store.subscribe(now, &me, &world.keys[at]).await?;
-            held = Some(at);
+            store.subscribe(now, &me, keys).await?;
+            held = Some(keys);
         }
     }
-    if let Some(at) = held {
-        store.unsubscribe(&me, &world.keys[at]).await?;
+    if let Some(keys) = held {
+        store.unsubscribe(&me, keys).await?;
     }
     Ok(())
 }
 
-/// Calls a second, by `callers` at once.
-async fn measure(
-    store: &Arc<impl Store>,
-    world: &Arc<World>,
+/// What is asked of a store.
+#[derive(Clone, Copy)]
+struct Load {
     callers: u64,
+    /// Indicators in a call.
+    width: usize,
+    /// Calls of each caller.
     calls: usize,
-) -> Result<f64, Failure> {
+}
+
+/// Calls a second.
+async fn measure(store: &Arc<impl Store>, world: &Arc<World>, load: Load) -> Result<f64, Failure> {
     let clock = Clock::system();
     let began = Instant::now();
-    let tasks: Vec<_> = (0..callers)
+    let tasks: Vec<_> = (0..load.callers)
         .map(|seed| {
             let (store, world) = (Arc::clone(store), Arc::clone(world));
-            tokio::spawn(call(store, world, clock, seed, calls))
+            tokio::spawn(call(store, world, clock, seed, load))
         })
         .collect();
     for task in tasks {
         task.await??;
     }
-    let made = calls as f64 * callers as f64;
+    let made = load.calls as f64 * load.callers as f64;
     Ok(made / began.elapsed().as_secs_f64())
 }
 
-/// So many calls that a measurement takes about half a second.
-async fn calls(
+/// With so many calls that a measurement takes about half a second.
+async fn sized(
     store: &Arc<impl Store>,
     world: &Arc<World>,
     callers: u64,
-) -> Result<usize, Failure> {
-    let mut calls = 20;
+    width: usize,
+) -> Result<Load, Failure> {
+    let mut load = Load {
+        callers,
+        width,
+        calls: 20,
+    };
     loop {
-        let rate = measure(store, world, callers, calls).await?;
+        let rate = measure(store, world, load).await?;
         let of_each = rate / callers as f64;
-        if calls as f64 > of_each * 0.1 {
-            return Ok((of_each * 0.5) as usize + 1);
+        if load.calls as f64 > of_each * 0.1 {
+            load.calls = (of_each * 0.5) as usize + 1;
+            return Ok(load);
         }
-        calls *= 4;
+        load.calls *= 4;
     }
 }
 
@@ -307,21 +350,24 @@ async fn compare(url: &str) -> Result<(), Failure> {
     world.fill(memory.as_ref(), now).await?;
     world.fill(plain.as_ref(), now).await?;
 
-    println!("| callers | GET-modify-SET, calls/s | Redis, calls/s | | memory, calls/s | |");
-    println!("|---|---|---|---|---|---|");
-    for callers in [1, 16, 64, 256] {
-        let of_plain = calls(&plain, &world, callers).await?;
-        let of_redis = calls(&redis, &world, callers).await?;
-        let of_memory = calls(&memory, &world, callers).await?;
+    println!("| indicators a call | callers | GET-modify-SET, calls/s | Redis | | memory | |");
+    println!("|---|---|---|---|---|---|---|");
+    for (width, callers) in [1, SET]
+        .into_iter()
+        .flat_map(|width| [1, 16, 64, 256].map(|callers| (width, callers)))
+    {
+        let of_plain = sized(&plain, &world, callers, width).await?;
+        let of_redis = sized(&redis, &world, callers, width).await?;
+        let of_memory = sized(&memory, &world, callers, width).await?;
         let (mut plains, mut rediss, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            plains.push(measure(&plain, &world, callers, of_plain).await?);
-            rediss.push(measure(&redis, &world, callers, of_redis).await?);
-            memories.push(measure(&memory, &world, callers, of_memory).await?);
+            plains.push(measure(&plain, &world, of_plain).await?);
+            rediss.push(measure(&redis, &world, of_redis).await?);
+            memories.push(measure(&memory, &world, of_memory).await?);
         }
         let (plain, redis, memory) = (median(plains), median(rediss), median(memories));
         println!(
-            "| {callers} | {plain:.0} | {redis:.0} | {:.2}x | {memory:.0} | {:.0}x |",
+            "| {width} | {callers} | {plain:.0} | {redis:.0} | {:.2}x | {memory:.0} | {:.0}x |",
             redis / plain,
             memory / plain
         );
@@ -359,8 +405,12 @@ async fn compare(url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A server for this alone, and where it is.
-struct Server(Child, TempDir);
+/// A server for this alone.
+struct Server {
+    child: Child,
+    // Last: the folder goes when the server has.
+    _folder: TempDir,
+}
 
 impl Server {
     fn start() -> Result<(Self, String), Failure> {
@@ -378,14 +428,18 @@ impl Server {
         while !socket.exists() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok((Self(child, folder), url))
+        let server = Self {
+            child,
+            _folder: folder,
+        };
+        Ok((server, url))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
