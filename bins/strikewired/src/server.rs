@@ -107,6 +107,13 @@ impl Server {
         // One that is away is connected to when it is back.
         let redis = config.redis();
         let redis_at = redis.as_ref().map(|redis| redis.url.to_string());
+        if redis.is_some() && (config.is_mock() || clock.is_simulated()) {
+            tracing::warn!(
+                mock = config.is_mock(),
+                simulated_clock = clock.is_simulated(),
+                "Leases of a server for tries go to Redis: it must not share redis.prefix with real ones"
+            );
+        }
         let shared = match redis {
             Some(redis) => Some(
                 RedisLeases::connect(redis, config.leases())
@@ -436,12 +443,17 @@ impl Server {
         tracing::info!("Stopping");
         self.keeper.abort();
         self.keys.abort();
+        // Before the streams close, so that these let go of nothing: their clients go on at
+        // another node, or here after a restart, or what they hold expires.
+        if !self.indicators.is_finished() {
+            self.indicators.abort();
+            let _ = self.indicators.await;
+        }
         self.stop.cancel();
         let gateway = self.gateway;
         let standin = self.standin;
         let threads = self.threads;
         let mut http = self.http;
-        let indicators = self.indicators;
         let ended = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();
@@ -463,13 +475,7 @@ impl Server {
                     http.abort();
                 }
             };
-            let leases = async {
-                // Streams that have just closed let go of what they hold.
-                if !indicators.is_finished() {
-                    let _ = tokio::time::timeout(REQUEST_LIMIT, indicators).await;
-                }
-            };
-            let _ = tokio::join!(ended, requests, leases);
+            let _ = tokio::join!(ended, requests);
         };
         tokio::time::timeout(STOP_LIMIT, all)
             .await

@@ -8,6 +8,7 @@ mod ring;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod untold;
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -31,6 +32,7 @@ pub(crate) use limits::network;
 use ring::{Key, KeyRing};
 pub use sessions::{Ended, Sessions};
 pub use strikewire_gateway::store::Role;
+use untold::Untold;
 
 /// How often a key that nobody has may have the database asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -145,6 +147,7 @@ pub struct Access {
     sessions: Sessions,
     /// Those of all nodes, where they share a Redis.
     shared: Option<LoginSessions>,
+    untold: Untold,
     meters: Meters,
 }
 
@@ -339,7 +342,8 @@ impl Access {
 
     /// Lets go of what has ended or is not needed to limit anybody; the sessions that ended
     /// since the last call, whose indicators are to be let go. One that is in use on another
-    /// node has not ended. To be called every few seconds.
+    /// node has not ended. Tells other nodes of logouts that they could not be told of at
+    /// once. To be called every few seconds.
     ///
     /// # Cancel safety
     ///
@@ -348,7 +352,8 @@ impl Access {
         self.limits.sweep();
         let ended = self.sessions.expire(now, idle);
         self.meters.sessions.set(self.sessions.len() as f64);
-        self.without_those_in_use(ended, idle).await
+        self.tell_ended(now, idle).await;
+        self.without_those_in_use(ended, now, idle).await
     }
 }
 

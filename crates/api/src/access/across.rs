@@ -3,7 +3,8 @@
 //!
 //! What this node knows goes on while Redis is away. When Redis is back and has lost a
 //! session, the next use here brings it back; one that was logged out elsewhere is told apart
-//! from that by what a logout leaves in its place.
+//! from that by what a logout leaves in its place. A logout that Redis cannot be told of holds
+//! here at once, and on the other nodes when Redis is back.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -52,6 +53,40 @@ impl Api {
         let (user, who) = self.find_subscriber(caller, named, session_id).await?;
         let user = caller.user_id(user)?;
         Subscriber::new(user, who).map_err(|error| bad_id(&error.to_string()))
+    }
+
+    /// Whether the session of one who was just given leases is still under way. A logout
+    /// that came after the session was looked at, but before the leases were taken, has not
+    /// seen them: they are let go.
+    ///
+    /// # Errors
+    ///
+    /// When the session has ended. Without keys that is never said: sessions need no login.
+    ///
+    /// # Cancel safety
+    ///
+    /// What is held may or may not have been let go.
+    pub(crate) async fn confirm(&self, caller: &Caller, who: &Subscriber) -> Result<(), Problem> {
+        if caller.user().is_none() || self.access.is_under_way(&who.session).await {
+            return Ok(());
+        }
+        self.let_go(who).await?;
+        Err(unknown())
+    }
+
+    /// Lets go of all that a session holds that is not under way.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is stopping.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is done all the same.
+    pub(crate) async fn let_go(&self, who: &Subscriber) -> Result<usize, Problem> {
+        let indicators = self.gateway.indicators();
+        let released = indicators.release_session(&who.session, Some(who.user));
+        Ok(released.await?)
     }
 
     async fn find_subscriber<'s>(
@@ -122,6 +157,9 @@ impl Access {
 
     /// Whose session it is; absent: there is none. It is no use of it.
     pub(super) async fn session_owner(&self, id: &str) -> Option<u64> {
+        if self.untold.has(id) {
+            return None;
+        }
         if let Some(user) = self.sessions.user_of(id) {
             return Some(user);
         }
@@ -133,6 +171,9 @@ impl Access {
 
     /// Counts as a use of the session; whether it is under way.
     async fn use_session(&self, id: &str, now: Mono, idle: Duration) -> bool {
+        if self.untold.has(id) {
+            return false;
+        }
         let known = self.sessions.touch(id, now, idle);
         let Some(shared) = &self.shared else {
             return known.is_some();
@@ -147,6 +188,8 @@ impl Access {
                 self.sessions.end(id);
                 false
             }
+            // It was logged out here while Redis was asked.
+            (_, Some(_)) if self.sessions.user_of(id).is_none() => false,
             // Redis has lost it, or did not have it yet.
             (Some(LoginSession::Unknown), Some(user)) => {
                 told(shared.put(id, user, idle).await);
@@ -158,11 +201,47 @@ impl Access {
         }
     }
 
-    /// Ends a session, on all nodes.
-    pub(super) async fn end_session(&self, id: &str, idle: Duration) {
+    /// Whether a session has not ended, without a use of it.
+    async fn is_under_way(&self, id: &str) -> bool {
+        if self.untold.has(id) {
+            return false;
+        }
+        let shared = match &self.shared {
+            Some(shared) => told(shared.peek(id).await),
+            None => None,
+        };
+        match shared {
+            Some(LoginSession::Of(_)) => !self.untold.has(id),
+            Some(LoginSession::Ended) => false,
+            Some(LoginSession::Unknown) | None => self.sessions.user_of(id).is_some(),
+        }
+    }
+
+    /// Ends a session, on all nodes; on others when Redis is back, if it is away.
+    pub(super) async fn end_session(&self, id: &str, now: Mono, idle: Duration) {
+        let Some(shared) = &self.shared else {
+            self.sessions.end(id);
+            return;
+        };
+        // First, so that whoever asks in between does not believe Redis.
+        self.untold.add(id, now);
         self.sessions.end(id);
-        if let Some(shared) = &self.shared {
-            told(shared.end(id, idle).await);
+        if told(shared.end(id, idle).await).is_some() {
+            self.untold.told(id);
+        }
+    }
+
+    /// Tells Redis of sessions that ended while it was away.
+    pub(super) async fn tell_ended(&self, now: Mono, idle: Duration) {
+        let Some(shared) = &self.shared else {
+            return;
+        };
+        for id in self.untold.pending(now, idle) {
+            if told(shared.end(&id, idle).await).is_none() {
+                // The others would fail too.
+                return;
+            }
+            self.untold.told(&id);
         }
     }
 
@@ -170,6 +249,7 @@ impl Access {
     pub(super) async fn without_those_in_use(
         &self,
         mut ended: Vec<Ended>,
+        now: Mono,
         idle: Duration,
     ) -> Vec<Ended> {
         let Some(shared) = &self.shared else {
@@ -179,7 +259,7 @@ impl Access {
         for session in ended.drain(..) {
             let id = &session.session_id;
             if session.displaced {
-                told(shared.end(id, idle).await);
+                self.end_session(id, now, idle).await;
             } else if let Some(LoginSession::Of(_)) = told(shared.peek(id).await) {
                 // Not used here, but elsewhere.
                 continue;

@@ -115,7 +115,8 @@ pub(crate) async fn logout(
         Some(user) if !caller.may_touch(user) => return Err(sessions::another()),
         Some(user) => {
             let idle = api.settings.load().http.session_idle;
-            api.access.end_session(id, idle).await;
+            let now = api.gateway.clock().now().mono;
+            api.access.end_session(id, now, idle).await;
             // Without keys others may have held something by its name.
             has_key.then_some(user)
         }

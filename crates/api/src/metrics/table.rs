@@ -519,6 +519,13 @@ pub const METRICS: &[Metric] = &[
     )
     .act("many at once: another node is gone"),
     counter(
+        "strikewire_indicator_not_adopted_total",
+        "subscriptions",
+        "Heartbeats for indicators of another node that this one has no room for; they are \
+         answered as not alive",
+    )
+    .act("raise indicators.max_keys or indicators.max_per_user, or add a node"),
+    counter(
         "strikewire_indicator_reconciled_total",
         "subscriptions",
         "Leases that were told to Redis again, or taken back, after it had been away",
@@ -580,7 +587,10 @@ pub const METRICS: &[Metric] = &[
         "calls",
         "Calls of Redis that failed, by why",
     )
-    .by(&[these("kind", &["connect", "timeout", "closed", "server"])])
+    .by(&[these(
+            "kind",
+            &["connect", "timeout", "closed", "server", "emptied"],
+        )])
     .act("as above; server: Redis refuses what it is asked, the log says why"),
     times(
         "strikewire_redis_seconds",

@@ -54,6 +54,7 @@ pub(crate) async fn subscribe(
         .subscribe(&who, None, &wants)
         .await
         .map_err(in_list)?;
+    api.confirm(&caller, &who).await?;
     let Some(first) = leases.first() else {
         return Err(no_indicators());
     };

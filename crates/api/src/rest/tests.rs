@@ -238,6 +238,7 @@ impl Server {
         let Parts {
             gateway,
             owner,
+            hub,
             indicators,
             ..
         } = build(Setup {
@@ -255,6 +256,8 @@ impl Server {
         .unwrap();
         let metrics = Metrics::new(String::new);
         let stop = CancellationToken::new();
+        // It ends after the owner.
+        tokio::spawn(hub);
         Self {
             api: Api::new(crate::Setup {
                 gateway: gateway.clone(),

@@ -100,8 +100,11 @@ async fn subscribe_indicators(
             answer::ack_indicators(id, sub, leases).into()
         })
         .await
-        .map(|_| ())
-        .map_err(in_list)
+        .map_err(in_list)?;
+    // If the session has ended meanwhile the client is told so after the answer that it has
+    // been given: the notice that the indicators are gone.
+    let _ = session.api.confirm(&session.caller, &who).await;
+    Ok(())
 }
 
 /// Takes note that indicators are still wanted, and their sessions with them; whether each
@@ -126,8 +129,11 @@ async fn beat(
                     user: Some(who.user),
                     session: who.session.to_string(),
                 };
-                // What hangs on one that has ended is let go, which the client is told.
-                let _ = subscriber(session, &used).await;
+                // What hangs on one that has ended is let go, which the client is told, and
+                // is no part of the heartbeat then.
+                if subscriber(session, &used).await.is_err() {
+                    session.api.let_go(&who).await?;
+                }
             }
             Ok(client.heartbeat_all().await)
         }
@@ -187,3 +193,6 @@ fn in_list(error: Error) -> Problem {
         None => problem,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,12 @@ fn redis() -> Option<(String, String)> {
     ))
 }
 
+/// Where no Redis is.
+fn nobody() -> String {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("redis://{}", gone.local_addr().unwrap())
+}
+
 #[tokio::test]
 async fn a_session_goes_on_at_another_node() {
     let Some((url, prefix)) = redis() else { return };
@@ -65,7 +71,7 @@ async fn a_logout_at_one_node_ends_it_at_all() {
     let (a, b) = (node(&url, &prefix).await, node(&url, &prefix).await);
     let id = a.begin_session(7, at(0), IDLE).await.unwrap();
     let other = a.begin_session(7, at(0), IDLE).await.unwrap();
-    b.end_session(&id, IDLE).await;
+    b.end_session(&id, at(1), IDLE).await;
     assert!(!a.use_session(&id, at(1), IDLE).await);
     assert_eq!(a.sessions.user_of(&id), None);
     assert!(!a.use_session(&id, at(1), IDLE).await);
@@ -90,11 +96,7 @@ async fn a_session_that_redis_has_lost_is_put_back() {
 
 #[tokio::test]
 async fn what_is_known_here_goes_on_without_redis() {
-    // Nobody listens there any more.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("redis://{}", gone.local_addr().unwrap());
-    drop(gone);
-    let node = node(&url, "").await;
+    let node = node(&nobody(), "").await;
     let id = node.begin_session(7, at(0), IDLE).await.unwrap();
     assert_eq!(node.session_owner(&id).await, Some(7));
     assert!(node.use_session(&id, at(1), IDLE).await);
@@ -105,6 +107,34 @@ async fn what_is_known_here_goes_on_without_redis() {
     assert_eq!(ended.len(), 1);
     assert_eq!((&*ended[0].session_id, ended[0].user), (&*id, 7));
     let id = node.begin_session(7, at(0), IDLE).await.unwrap();
-    node.end_session(&id, IDLE).await;
+    node.end_session(&id, at(1), IDLE).await;
     assert!(!node.use_session(&id, at(1), IDLE).await);
+}
+
+#[tokio::test]
+async fn a_logout_while_redis_is_away_holds_and_is_told_later() {
+    let Some((url, prefix)) = redis() else { return };
+    let (a, b) = (node(&url, &prefix).await, node(&url, &prefix).await);
+    let id = b.begin_session(7, at(0), IDLE).await.unwrap();
+    assert!(a.use_session(&id, at(1), IDLE).await);
+    // Redis goes away for one of them.
+    let (away, back) = (node(&nobody(), "").await, a.shared);
+    let a = Access {
+        sessions: a.sessions,
+        ..away
+    };
+    a.end_session(&id, at(2), IDLE).await;
+    assert!(!a.use_session(&id, at(3), IDLE).await);
+    assert_eq!(a.sweep(at(3), IDLE).await, []);
+    // It is back, and does not know.
+    let a = Access { shared: back, ..a };
+    assert_eq!(b.session_owner(&id).await, Some(7));
+    assert_eq!(a.session_owner(&id).await, None);
+    assert!(!a.use_session(&id, at(4), IDLE).await);
+    assert!(!a.is_under_way(&id).await);
+    assert_eq!(a.sweep(at(5), IDLE).await, []);
+    // Now it does.
+    assert!(!a.untold.has(&id));
+    assert!(!b.use_session(&id, at(6), IDLE).await);
+    assert!(!a.use_session(&id, at(6), IDLE).await);
 }
