@@ -367,6 +367,21 @@ pub enum ReferenceError {
 }
 
 impl ReferenceError {
+    /// Its kind in a word, as metrics have it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "unsupported",
+            Self::Limited { .. } => "limited",
+            Self::Credentials { .. } => "credentials",
+            Self::NotEntitled { .. } => "not_entitled",
+            Self::Rejected { .. } => "rejected",
+            Self::NoData { .. } => "no_data",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Unexpected { .. } | Self::Store { .. } => "unexpected",
+        }
+    }
+
     /// Whether the same call may succeed later without anybody doing anything.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -1,6 +1,7 @@
 use crate::atr::true_range;
 use crate::error::period;
 use crate::settle::{settle, wilder};
+use crate::study::after;
 use crate::{Ohlcv, Output, Seeds, Study, StudyError};
 
 /// Average directional index, with the positive and the negative directional indicator.
@@ -155,9 +156,7 @@ impl Study for Adx {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

@@ -1,5 +1,6 @@
 use crate::error::period;
 use crate::settle::{settle, wilder};
+use crate::study::after;
 use crate::{Ohlcv, Output, Seeds, Study, StudyError};
 
 /// The greatest of the bar's range and of the ways from the last close to its high and low.
@@ -108,9 +109,7 @@ impl Study for Atr {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

@@ -1,5 +1,6 @@
 use crate::error::period;
 use crate::settle::{exponential, settle};
+use crate::study::after;
 use crate::{Ohlcv, Output, Study, StudyError};
 
 /// Exponential moving average of closes: `ema += 2 / (period + 1) * (close - ema)`.
@@ -67,9 +68,7 @@ impl Study for Ema {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {
@@ -125,9 +124,7 @@ impl Study for Dema {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {
@@ -189,9 +186,7 @@ impl Study for Tema {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

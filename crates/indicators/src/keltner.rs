@@ -1,4 +1,5 @@
 use crate::error::number;
+use crate::study::after;
 use crate::{Atr, Ema, Ohlcv, Output, Seeds, Study, StudyError};
 
 /// Keltner channels: the [`Ema`] of closes over `period` bars, and bands that are `multiplier`
@@ -47,9 +48,7 @@ impl Study for Keltner {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

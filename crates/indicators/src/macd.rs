@@ -1,5 +1,6 @@
 use crate::error::period;
 use crate::settle::{exponential, settle};
+use crate::study::after;
 use crate::{Ohlcv, Output, Seeds, Study, StudyError};
 
 /// Moving average convergence divergence: the fast exponential average of closes less the slow
@@ -150,9 +151,7 @@ impl Study for Macd {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

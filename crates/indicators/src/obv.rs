@@ -1,3 +1,4 @@
+use crate::study::after;
 use crate::{Ohlcv, Output, Study};
 
 /// The most that counts as a quantity. Sums of such numbers are far from what a number holds.
@@ -56,9 +57,7 @@ impl Study for Obv {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

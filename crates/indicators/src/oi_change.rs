@@ -1,4 +1,5 @@
 use crate::obv::quantity;
+use crate::study::after;
 use crate::{Ohlcv, Output, Study};
 
 /// How the open interest of a derivative changed since the trading day before.
@@ -45,9 +46,7 @@ impl Study for OiChange {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     /// Two, where the second is of another day.

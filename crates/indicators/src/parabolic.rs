@@ -1,4 +1,5 @@
 use crate::error::number;
+use crate::study::after;
 use crate::{Ohlcv, Output, Study, StudyError};
 
 /// Parabolic stop and reverse: a stop that follows the price, faster the longer it goes on, and
@@ -132,9 +133,7 @@ impl Study for ParabolicSar {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

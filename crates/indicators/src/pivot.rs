@@ -1,3 +1,4 @@
+use crate::study::after;
 use crate::{Ohlcv, Output, Study};
 
 /// How pivot points are computed, from high H, low L and close C of the trading day before.
@@ -107,9 +108,7 @@ impl Study for Pivot {
     }
 
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     /// Two, where the second is of another day.

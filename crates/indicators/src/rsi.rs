@@ -1,5 +1,6 @@
 use crate::error::period;
 use crate::settle::{settle, wilder};
+use crate::study::after;
 use crate::{Ohlcv, Output, Study, StudyError};
 
 /// Relative strength index: `100 * gain / (gain + loss)`, of the average gain and the average
@@ -90,9 +91,7 @@ impl Study for Rsi {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

@@ -39,6 +39,14 @@ pub trait Study {
     fn warm_up(&self) -> usize;
 }
 
+/// What a study of a few numbers would say after one more bar: a copy takes it.
+#[inline]
+pub(crate) fn after(study: &(impl Study + Copy), bar: &Ohlcv) -> Option<Output> {
+    let mut next = *study;
+    next.update(bar);
+    next.value()
+}
+
 impl<T: Study> Study for Box<T> {
     fn update(&mut self, bar: &Ohlcv) {
         (**self).update(bar);

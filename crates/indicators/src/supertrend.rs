@@ -1,5 +1,6 @@
 use crate::error::number;
 use crate::settle::{settle, wilder};
+use crate::study::after;
 use crate::{Atr, Ohlcv, Output, Seeds, Study, StudyError};
 
 /// Supertrend: a line below the price while it rises and above it while it falls.
@@ -88,9 +89,7 @@ impl Study for Supertrend {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

@@ -1,4 +1,5 @@
 use crate::obv::quantity;
+use crate::study::after;
 use crate::{Ohlcv, Output, Study};
 
 #[inline]
@@ -59,9 +60,7 @@ impl Study for Vwap {
 
     #[inline]
     fn peek(&self, bar: &Ohlcv) -> Option<Output> {
-        let mut next = *self;
-        next.update(bar);
-        next.value()
+        after(self, bar)
     }
 
     fn first_value(&self) -> usize {

@@ -137,17 +137,7 @@ fn rest(error: &ReferenceError, failures: u32) -> Duration {
 }
 
 fn count<T>(result: &Result<Vec<T>, ReferenceError>) {
-    let outcome = match result {
-        Ok(_) => "ok",
-        Err(ReferenceError::Unsupported { .. }) => "unsupported",
-        Err(ReferenceError::Limited { .. }) => "limited",
-        Err(ReferenceError::Credentials { .. }) => "credentials",
-        Err(ReferenceError::NotEntitled { .. }) => "not_entitled",
-        Err(ReferenceError::Rejected { .. }) => "rejected",
-        Err(ReferenceError::NoData { .. }) => "no_data",
-        Err(ReferenceError::Unavailable { .. }) => "unavailable",
-        Err(_) => "unexpected",
-    };
+    let outcome = result.as_ref().map_or_else(ReferenceError::kind, |_| "ok");
     metrics::counter!(
         "strikewire_reference_calls_total", "call" => "quotes", "outcome" => outcome
     )

@@ -180,7 +180,11 @@ impl Keeper {
         let mut next_sweep: Mono = clock.now().mono + self.sweep_every;
         let mut retry = tokio::time::interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut health = self.service.store.as_ref().map(|store| store.health());
+        let mut health = self
+            .service
+            .store
+            .as_ref()
+            .map(|store| store.health().clone());
         loop {
             tokio::select! {
                 request = self.requests.recv() => match request {

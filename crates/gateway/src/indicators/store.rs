@@ -64,7 +64,7 @@ pub(super) trait Store: Send + Sync {
     fn value<'a>(&'a self, now: Now, key: &'a LeaseKey) -> Answer<'a, Option<String>>;
     fn renew_values<'a>(&'a self, now: Now, keys: &'a [(LeaseKey, Duration)]) -> Answer<'a, ()>;
     /// How the connection is, and changes of that.
-    fn health(&self) -> watch::Receiver<Health>;
+    fn health(&self) -> &watch::Receiver<Health>;
 
     /// Whether it answers, as far as is known.
     fn is_up(&self) -> bool {
@@ -188,15 +188,7 @@ impl<L: Leases> Store for Connected<L> {
         Box::pin(self.leases.renew_values(now, keys))
     }
 
-    fn health(&self) -> watch::Receiver<Health> {
-        self.health.clone()
-    }
-
-    fn is_up(&self) -> bool {
-        self.health.borrow().up
-    }
-
-    fn generation(&self) -> u64 {
-        self.health.borrow().generation
+    fn health(&self) -> &watch::Receiver<Health> {
+        &self.health
     }
 }

@@ -88,7 +88,7 @@ pub(super) async fn write(values: Arc<Values>, service: Arc<Service>) {
     renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // What the store has not been told yet.
     let mut unsent = HashMap::new();
-    let mut health = service.store.as_ref().map(|store| store.health());
+    let mut health = service.store.as_ref().map(|store| store.health().clone());
     let mut generation = 0;
     loop {
         tokio::select! {

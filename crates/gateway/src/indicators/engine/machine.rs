@@ -581,20 +581,15 @@ impl Engine {
         key: InstrumentKey,
         does: impl FnOnce(&mut Instrument, &mut Ctx<'_>),
     ) {
+        let mut before = None;
+        self.visit(now, key, |instrument, ctx, calls| {
+            before = instrument.wakes;
+            does(instrument, ctx);
+            instrument.consider(ctx, key, calls);
+        });
         let Some(instrument) = self.instruments.get_mut(&key) else {
             return;
         };
-        let before = instrument.wakes;
-        let mut ctx = Ctx {
-            now,
-            settings: &self.settings,
-            candles: self.settings.warm_up && self.calls.are_possible(now),
-            closed_to: self.closed_to,
-            calendar: &self.calendar,
-            values: &mut self.values,
-        };
-        does(instrument, &mut ctx);
-        instrument.consider(&mut ctx, key, &mut self.calls);
         match instrument.claim {
             Claim::Due { at, refusals } if at <= now.mono => {
                 self.last_number += 1;
@@ -635,6 +630,16 @@ impl Engine {
         key: InstrumentKey,
         does: impl FnOnce(&mut Instrument, &mut Ctx<'_>),
     ) -> bool {
+        self.visit(now, key, |instrument, ctx, _| does(instrument, ctx))
+    }
+
+    /// Gives an instrument what it works with. Whether it is there.
+    fn visit(
+        &mut self,
+        now: Now,
+        key: InstrumentKey,
+        does: impl FnOnce(&mut Instrument, &mut Ctx<'_>, &mut Calls),
+    ) -> bool {
         let Some(instrument) = self.instruments.get_mut(&key) else {
             return false;
         };
@@ -646,7 +651,7 @@ impl Engine {
             calendar: &self.calendar,
             values: &mut self.values,
         };
-        does(instrument, &mut ctx);
+        does(instrument, &mut ctx, &mut self.calls);
         true
     }
 

@@ -40,17 +40,7 @@ fn result(done: bool) -> &'static str {
 
 /// Candles were asked for.
 pub(super) fn asked<T>(result: &Result<T, ReferenceError>) {
-    let outcome = match result {
-        Ok(_) => "ok",
-        Err(ReferenceError::Unsupported { .. }) => "unsupported",
-        Err(ReferenceError::Limited { .. }) => "limited",
-        Err(ReferenceError::Credentials { .. }) => "credentials",
-        Err(ReferenceError::NotEntitled { .. }) => "not_entitled",
-        Err(ReferenceError::Rejected { .. }) => "rejected",
-        Err(ReferenceError::NoData { .. }) => "no_data",
-        Err(ReferenceError::Unavailable { .. }) => "unavailable",
-        Err(_) => "unexpected",
-    };
+    let outcome = result.as_ref().map_or_else(ReferenceError::kind, |_| "ok");
     counter!("strikewire_reference_calls_total", "call" => "candles", "outcome" => outcome)
         .increment(1);
 }

@@ -5,7 +5,6 @@ use strikewire_types::{InstrumentKey, Now};
 
 use super::{Action, Engine};
 use crate::indicators::engine::claim::Claim;
-use crate::indicators::engine::instrument::Ctx;
 use crate::owner::successor;
 
 /// From one instrument master to the next.
@@ -55,27 +54,16 @@ impl Engine {
                     home.instrument = new;
                 }
             }
-            match self.instruments.get_mut(&new) {
+            if self.instruments.contains_key(&new) {
                 // Two have become one.
-                Some(known) => {
-                    let mut ctx = Ctx {
-                        now,
-                        settings: &self.settings,
-                        candles: self.settings.warm_up && self.calls.are_possible(now),
-                        closed_to: self.closed_to,
-                        calendar: &self.calendar,
-                        values: &mut self.values,
-                    };
-                    known.take_over(&mut ctx, instrument);
-                }
-                None => {
-                    self.actions.push(Action::Watch {
-                        master: number,
-                        key: new,
-                        class: instrument.class,
-                    });
-                    self.instruments.insert(new, instrument);
-                }
+                self.call(now, new, |known, ctx| known.take_over(ctx, instrument));
+            } else {
+                self.actions.push(Action::Watch {
+                    master: number,
+                    key: new,
+                    class: instrument.class,
+                });
+                self.instruments.insert(new, instrument);
             }
         }
         self.swap = Some((before, registry));
